@@ -1,0 +1,1 @@
+"""Answers logins over HTTP and keeps the users that moved."""

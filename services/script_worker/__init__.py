@@ -1,0 +1,1 @@
+"""Executes action scripts in recyclable Node processes, one result a request."""

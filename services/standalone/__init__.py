@@ -1,0 +1,1 @@
+"""Both services on one machine, on embedded defaults: what `./dev demo` and `./dev up` start."""

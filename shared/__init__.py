@@ -1,0 +1,1 @@
+"""Contracts and the doors to infrastructure that both services use today."""

@@ -1,0 +1,167 @@
+"""What both transports promise: RabbitMQ (`shared.amqp`) and in-process (`shared.inprocess`).
+
+The semantics are RabbitMQ's: durable quorum queues, publisher confirms, manual settlement,
+redelivery, per-message TTL, dead-lettering, alternate exchanges, exclusive reply queues. One
+contract suite (`tests/integration/test_transport_contract.py`) runs against both.
+
+Rule 1: a handler only takes over a delivery and returns; it never awaits, because the client
+library cancels what runs inside its callback when the link drops (I9).
+Rule 2: settling a delivery never fails: on a stale channel it does nothing, and the broker
+delivers again. The ledger knows what has been done.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from types import MappingProxyType
+from typing import Final, Literal, Protocol, TypeAlias
+
+CONTENT_TYPE: Final = "application/vnd.trickle.execution+json"
+REQUEST_TYPE: Final = "trickle.execution.request"
+RESULT_TYPE: Final = "trickle.execution.result"
+
+Headers: TypeAlias = Mapping[str, str | int]
+_NO_HEADERS: Final[Headers] = MappingProxyType({})
+
+
+def fresh_message_id() -> str:
+    """A new id for each publish: the client library matches returned messages by it."""
+    return uuid.uuid4().hex
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """A body and the AMQP basic properties that the protocol uses."""
+
+    body: bytes
+    type: str
+    correlation_id: str
+    message_id: str = field(default_factory=fresh_message_id)
+    reply_to: str | None = None
+    expiration: timedelta | None = None
+    headers: Headers = _NO_HEADERS
+    content_type: str = CONTENT_TYPE
+
+
+class Delivery(Protocol):
+    """A message as the broker handed it to us, to be settled exactly once."""
+
+    @property
+    def message(self) -> Message:
+        """The message."""
+
+    @property
+    def queue(self) -> str:
+        """The queue it came from."""
+
+    @property
+    def redelivered(self) -> bool:
+        """The broker's flag. Says nothing about whether a script started: ask the ledger."""
+
+    @property
+    def dead_letter_reason(self) -> Literal["expired", "rejected", "delivery_limit", "maxlen"] | None:
+        """Why it was dead-lettered, from the first `x-death` entry; None if it was not."""
+
+    def ack(self) -> None:
+        """Done; the broker may forget it."""
+
+    def requeue(self) -> None:
+        """Not us, not now."""
+
+    def reject(self) -> None:
+        """Never deliverable: dead-letter it."""
+
+
+Handler: TypeAlias = Callable[[Delivery], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """A durable exchange. `alternate` gets what no queue was bound for."""
+
+    name: str
+    kind: Literal["topic", "fanout"]
+    alternate: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """A durable quorum queue. Every argument is explicit: brokers' defaults differ by version."""
+
+    name: str
+    dead_letter_exchange: str | None = None
+    delivery_limit: int | None = None
+    max_length: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class QueueBinding:
+    """Routes what matches `routing_key` (RabbitMQ topic syntax) from an exchange to a queue."""
+
+    exchange: str
+    queue: str
+    routing_key: str = "#"
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """What must exist on the broker before anyone publishes; declared idempotently, in order."""
+
+    exchanges: tuple[Exchange, ...] = ()
+    queues: tuple[Queue, ...] = ()
+    bindings: tuple[QueueBinding, ...] = ()
+
+
+class Subscription(Protocol):
+    """A running consumer."""
+
+    async def cancel(self) -> None:
+        """Take no new deliveries; those in hand may still be settled."""
+
+
+class Transport(Protocol):
+    """A connected client of the broker. Raises the classes of `shared.errors`, nothing else."""
+
+    @property
+    def connected(self) -> bool:
+        """Whether publishing and consuming both work right now."""
+
+    @property
+    def durable(self) -> bool:
+        """Whether messages survive this process."""
+
+    async def declare(self, topology: Topology) -> None:
+        """Make the topology exist. Raises Unavailable, or Misconfigured where it conflicts."""
+
+    async def delete_queue(self, name: str) -> None:
+        """Delete a queue with what is in it; fine if it does not exist."""
+
+    async def publish(
+        self, exchange: str, routing_key: str, message: Message, *, within: timedelta
+    ) -> None:
+        """Publish, mandatory, and wait for the confirm.
+
+        Raises Unroutable (no queue), Rejected (queue full), Unconfirmed (link lost or no confirm
+        `within`: the broker may have it), Unavailable (not connected: it surely has not).
+        """
+
+    async def consume(self, queue: str, *, prefetch: int, handler: Handler) -> Subscription:
+        """Consume an existing queue; the consumer comes back by itself after a reconnect."""
+
+    async def consume_exclusive(
+        self, prefix: str, bindings: Mapping[str, str], *, prefetch: int, handler: Handler
+    ) -> Subscription:
+        """Consume a queue of our own, fresh under a new name per connection generation.
+
+        `bindings` maps exchange to routing key. Replies sent while the link was down went
+        elsewhere: register `on_reconnect` to reconcile.
+        """
+
+    def on_reconnect(self, callback: Callable[[], Awaitable[None]]) -> None:
+        """Call back after each later reconnect, once consumers are live again."""
+
+    async def close(self) -> None:
+        """Close, waiting for nothing that is not already under way."""
