@@ -275,13 +275,17 @@ class ConsoleLine(Contract):
     truncated: bool = False
 
 
+Seconds = Annotated[timedelta, Field(strict=False, ge=timedelta(0))]
+"""A duration; a JSON number of seconds on the wire."""
+
+
 class Timings(Contract):
     """Where the time went, in seconds."""
 
-    queued: timedelta = timedelta(0)
-    claimed: timedelta = timedelta(0)
-    bound: timedelta = timedelta(0)
-    ran: timedelta = timedelta(0)
+    queued: Seconds = timedelta(0)
+    claimed: Seconds = timedelta(0)
+    bound: Seconds = timedelta(0)
+    ran: Seconds = timedelta(0)
 
 
 class RunnerFacts(Contract):
