@@ -1,0 +1,625 @@
+"""One runner: a Node process that answers one invocation at a time, until the first doubt.
+
+    STARTING --ready--> BLANK --bound--> BOUND <--invoke/result--> BUSY        any --> DYING
+
+Rule 1: what the process says is untrusted, what it does is bounded by a loop timer: SIGKILL at
+        the deadline, the outcome in the same step, reaping whenever it happens.
+Rule 2: the path of a call is lean: no /proc, no acknowledgement, one timer.
+Rule 3: `doomed` is set by the first doubt and never cleared; its owner retires the process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import resource
+import secrets
+import signal
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum, IntEnum, StrEnum, auto
+from pathlib import Path
+from typing import Any, Final, cast
+
+import structlog
+
+from services.script_worker import frames
+from services.script_worker.bundle import Bundle
+from services.script_worker.frames import (
+    BindError,
+    Bound,
+    Broken,
+    Exit,
+    Fault,
+    Frame,
+    Late,
+    Log,
+    ProtocolError,
+    Ready,
+    Result,
+)
+from services.script_worker.spawner import Child, NotSpawned, Spawner
+from shared.contracts import MAX_CONSOLE_LINES, Action, Detail, Failed, ViolationKind
+
+log = structlog.get_logger(__name__)
+
+TIME_LIMIT_MESSAGE: Final = "Request to Webtask exceeded allowed execution time"  # C§3.3
+MARK_BEFORE_DEADLINE: Final = 0.2
+"""Seconds before the deadline at which the on-CPU time is noted: what the script does then is
+what it will be doing at the deadline, and the noting is off every other call's path."""
+INQUEST_WITHIN: Final = 0.05
+"""Seconds that a death may take to tell its exit status and its last words."""
+OUTPUT_TAIL_BYTES: Final = 64 * 1024
+OUTPUT_FLOOD_BYTES: Final = 16 * 1024 * 1024
+FRAMES_FLOOD_BYTES: Final = 16 * 1024 * 1024
+_LAST_WORDS: Final = 2000
+_MAX_LATE_PER_CALL: Final = 16
+
+
+class HarnessExit(IntEnum):
+    """Exit codes of the harness itself; the table stands in `harness/main.mjs`."""
+
+    CLOSED = 0
+    PROTOCOL = 70
+
+
+class State(Enum):
+    """Where a runner stands."""
+
+    STARTING = auto()
+    BLANK = auto()
+    BOUND = auto()
+    BUSY = auto()
+    DYING = auto()
+
+
+class RetireReason(StrEnum):
+    """Why a runner was ended; a closed set, a metric's label."""
+
+    TIMEOUT = "timeout"
+    CRASH = "crash"
+    OUT_OF_MEMORY = "out_of_memory"
+    VIOLATION = "violation"
+    FAULT_AFTER_CALLBACK = "fault_after_callback"
+    OUTPUT_FLOOD = "output_flood"
+    PROTOCOL_ERROR = "protocol_error"
+    BIND_ERROR = "bind_error"
+    CANCELLED = "cancelled"
+    USES = "uses"
+    AGE = "age"
+    IDLE = "idle"
+    MEMORY_GROWTH = "memory_growth"
+    REVISION_CHANGED = "revision_changed"
+    EVICTED = "evicted"
+    DRAIN = "drain"
+
+
+_DOOM: Final = {
+    Detail.PROCESS_EXIT: RetireReason.CRASH,
+    Detail.PROCESS_DIED: RetireReason.CRASH,
+    Detail.HEAP_EXHAUSTED: RetireReason.OUT_OF_MEMORY,
+    Detail.OUTPUT_FLOOD: RetireReason.OUTPUT_FLOOD,
+    Detail.PROTOCOL_ERROR: RetireReason.PROTOCOL_ERROR,
+    Detail.CPU_BOUND: RetireReason.TIMEOUT,
+    Detail.WAITING: RetireReason.TIMEOUT,
+    Detail.RUNNER_UNAVAILABLE: RetireReason.CRASH,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class NodeCommand:
+    """What to start: the same for every runner of a pool."""
+
+    node: Path
+    harness: Path
+    modules: Path
+    heap_mib: int = 256
+    data_bytes: int = 256 * 1024 * 1024
+    """What Buffers, wasm and the heap may allocate beyond an idle process."""
+
+    def argv(self) -> list[str]:
+        """No flag here opens anything: SIGUSR1 would start a debugger."""
+        return [
+            str(self.node),
+            f"--max-old-space-size={self.heap_mib}",
+            "--disable-sigusr1",
+            "--no-deprecation",
+            str(self.harness),
+        ]
+
+
+@dataclass(slots=True)
+class Answer:
+    """What one bind or invocation came to: a frame, or the failure to get one."""
+
+    frame: Result | Bound | BindError | None = None
+    failure: Failed | None = None
+    started: bool = True
+    """False: the process died with the request unread, so the script provably did not run (I4)."""
+    violations: list[Broken] = field(default_factory=list)
+    console: list[Log] = field(default_factory=list)
+
+
+LateListener = Callable[[Broken], None]
+
+
+class NodeProcess(asyncio.Protocol):
+    """The worker's side of one runner. `changed` is called when an idle one became unusable."""
+
+    def __init__(
+        self, command: NodeCommand, preload: Sequence[str], changed: Callable[[NodeProcess], None]
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._command = command
+        self._preload = tuple(preload)
+        self._changed = changed
+        self._decoder = frames.Decoder()
+        self._output = _Output(self)
+        self._transport: asyncio.Transport | None = None
+        self._child: Child | None = None
+        self._answering: asyncio.Future[Answer] | None = None
+        self._answer = Answer()
+        self._id: str | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._mark: tuple[int, float] | None = None
+        self._heard = 0
+        self._asked_to_exit: int | None = None
+        self._exit_code: int | None = None
+        self._disconnected = False
+        self._unread = False
+        self._inquest: asyncio.TimerHandle | None = None
+        self.state = State.STARTING
+        self.doomed: RetireReason | None = None
+        self.ready: asyncio.Future[bool] = self._loop.create_future()
+        self.gone: asyncio.Future[None] = self._loop.create_future()
+        self.on_late: LateListener = _ignore
+        self.born = self.used = self._loop.time()
+        self.uses = 0
+        self.node = ""
+        self.growth = Growth()
+
+    def __repr__(self) -> str:
+        return f"<NodeProcess {self.pid} {self.state.name.lower()}>"
+
+    @property
+    def pid(self) -> int:
+        """The process id, 0 before it is spawned."""
+        return self._child.pid if self._child is not None else 0
+
+    @property
+    def reusable(self) -> bool:
+        """Whether it may take another invocation."""
+        return self.doomed is None and self.state is State.BOUND
+
+    # -- what its owner does with it ----------------------------------------------------------
+
+    async def start(self, spawner: Spawner) -> None:
+        """Spawn it and greet it; `ready` resolves later, to False if it died first."""
+        ours, theirs = socket.socketpair()
+        reader, writer = os.pipe2(os.O_CLOEXEC)
+        try:
+            await self._connect(ours, reader)
+            self._child = await spawner.spawn(
+                self._command.argv(), output=writer, control=theirs.fileno(), exited=self._exited
+            )
+        except NotSpawned as error:
+            log.warning("runner.not_spawned", reason=str(error), next="the call is refused")
+            self.kill(RetireReason.CRASH)
+            self._exited(None)
+        except BaseException:
+            self.kill(RetireReason.CANCELLED)
+            self._exited(None)
+            raise
+        finally:
+            theirs.close()
+            os.close(writer)
+        if self.doomed is not None:  # killed while it was being spawned
+            self.kill(self.doomed)
+
+    async def _connect(self, ours: socket.socket, reader: int) -> None:
+        pipe = os.fdopen(reader, "rb", 0)
+        try:
+            await self._loop.connect_read_pipe(lambda: self._output, pipe)
+        except BaseException:
+            pipe.close()
+            ours.close()
+            raise
+        await self._loop.create_unix_connection(lambda: self, sock=ours)
+
+    async def bind(self, bundle: Bundle, deadline: float) -> Answer:
+        """Give it its scripts; afterwards it belongs to this bundle for life."""
+        data = frames.bind(bundle.scripts, bundle.configuration, with_context=bundle.with_context)
+        answer = await self._ask(data, None, deadline)
+        if isinstance(answer.frame, Bound):
+            self.state = State.BOUND
+        return answer
+
+    async def invoke(
+        self, action: Action, arguments: Sequence[Any], context: Mapping[str, Any], deadline: float
+    ) -> Answer:
+        """Run one action. Cancelling it kills the process."""
+        id = secrets.token_hex(8)
+        remaining = max(0, int((deadline - self._loop.time()) * 1000))
+        data = frames.invoke(id, action, arguments, context, remaining)
+        self.uses += 1
+        answer = await self._ask(data, id, deadline)
+        if isinstance(answer.frame, Result):
+            self.growth.sample(answer.frame.heap, answer.frame.handles)
+        return answer
+
+    def retire(self, reason: RetireReason) -> None:
+        """Let it take nothing new; the first reason stands."""
+        if self.doomed is None:
+            self.doomed = reason
+
+    def kill(self, reason: RetireReason) -> None:
+        """End it now. Synchronous on purpose: nothing can interrupt it."""
+        self.retire(reason)
+        self.state = State.DYING
+        if self._child is not None:
+            self._child.kill()
+        if self._transport is not None:
+            self._transport.abort()
+        self._output.close()
+        self._clear_timers()
+        if not self.ready.done():
+            self.ready.set_result(False)
+
+    def end(self, reason: RetireReason, grace: float) -> None:
+        """Let it finish what its last call left undone, then kill it. It is heard no more."""
+        self.retire(reason)
+        if grace <= 0 or self.state is not State.BOUND:
+            self.kill(reason)
+            return
+        self.state = State.DYING
+        self._timer = self._loop.call_later(grace, self.kill, reason)
+
+    def pss(self) -> int:
+        """Proportional memory in bytes, 0 if it is gone. Costs about a millisecond."""
+        return _kilobytes(self.pid, "smaps_rollup", "Pss") * 1024
+
+    def last_words(self) -> str:
+        """The end of what it wrote to stdout and stderr; not yet redacted."""
+        return self._output.tail.decode(errors="replace")[-_LAST_WORDS:].strip()
+
+    # -- one request at a time ----------------------------------------------------------------
+
+    async def _ask(self, data: bytes, id: str | None, deadline: float) -> Answer:
+        self._answer = answer = Answer()
+        if self._transport is None or self.state is State.DYING or self._disconnected:
+            answer.failure, answer.started = self._death(), False
+            return answer
+        self.state = State.BUSY
+        self._id = id
+        self._heard = self._output.heard = 0
+        self._answering = self._loop.create_future()
+        self._arm(deadline)
+        self._transport.write(data)
+        try:
+            return await self._answering
+        except asyncio.CancelledError:
+            self.kill(RetireReason.CANCELLED)
+            raise
+        finally:
+            self._answering = self._id = None
+
+    def _settle(self, frame: Result | Bound | BindError | None, failure: Failed | None) -> None:
+        """The first answer wins; whatever comes later is `_stray`."""
+        if self._answering is None or self._answering.done():
+            return
+        self._clear_timers()
+        self._answer.frame, self._answer.failure = frame, failure
+        if frame is not None:
+            self.state = State.BOUND
+        self._answering.set_result(self._answer)
+
+    def _fail(self, detail: Detail, message: str) -> None:
+        """Kill it, and say why at once: nobody waits for a process to be reaped."""
+        self.kill(_DOOM[detail])
+        if self._answering is None or self._answering.done():
+            self._changed(self)
+        self._settle(None, Failed.of(detail, message))
+
+    # -- time ---------------------------------------------------------------------------------
+
+    def _arm(self, deadline: float) -> None:
+        left = max(0.0, deadline - self._loop.time())
+        early = min(MARK_BEFORE_DEADLINE, left / 2)
+        self._mark = None
+        self._timer = self._loop.call_at(deadline - early, self._take_mark, deadline)
+
+    def _take_mark(self, deadline: float) -> None:
+        self._mark = (_busy_nanoseconds(self.pid), self._loop.time())
+        self._timer = self._loop.call_at(deadline, self._expire)
+
+    def _expire(self) -> None:
+        self._timer = None
+        cause = Detail.WAITING
+        if self._mark is not None:
+            busy, since = self._mark
+            elapsed = (self._loop.time() - since) * 1e9
+            # On-CPU plus waiting-for-a-CPU: under contention on-CPU alone would look idle.
+            if _busy_nanoseconds(self.pid) - busy > elapsed / 2:
+                cause = Detail.CPU_BOUND
+        self._fail(cause, TIME_LIMIT_MESSAGE)
+
+    def _clear_timers(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._inquest is not None:
+            self._inquest.cancel()
+            self._inquest = None
+
+    # -- what it says -------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Greet it; it reads this once it is up."""
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's are not its subclasses
+        self._transport.write(frames.hello(str(self._command.modules), self._preload))
+
+    def data_received(self, data: bytes) -> None:
+        """Take its frames, or kill it for what it says."""
+        if self.state is State.DYING:
+            return
+        self._heard += len(data)
+        if self._heard > FRAMES_FLOOD_BYTES:
+            self._fail(Detail.OUTPUT_FLOOD, f"more than {FRAMES_FLOOD_BYTES} bytes of frames")
+            return
+        try:
+            for frame in self._decoder.feed(data):
+                self._hear(frame)
+        except ProtocolError as error:
+            self._fail(Detail.PROTOCOL_ERROR, str(error))
+
+    def _hear(self, frame: Frame) -> None:
+        match frame:
+            case Result():
+                self._hear_result(frame)
+            case Log():
+                self._hear_log(frame)
+            case Late():
+                self._doubt(RetireReason.VIOLATION, frame.broken, of=frame.id)
+            case Fault():
+                broken = Broken(ViolationKind.FAULT_AFTER_CALLBACK, _fault_message(frame))
+                self._doubt(RetireReason.FAULT_AFTER_CALLBACK, broken, of=frame.id)
+            case Bound() | BindError():
+                self._hear_bound(frame)
+            case Ready():
+                self._hear_ready(frame)
+            case Exit():
+                self._asked_to_exit = frame.code
+
+    def _hear_result(self, frame: Result) -> None:
+        if self._id is None or frame.id != self._id:
+            broken = Broken(ViolationKind.FORGED_FRAME, "a result for no invocation of ours")
+            self._doubt(RetireReason.VIOLATION, broken, of=self._id)
+            return
+        if frame.violations:
+            self.retire(RetireReason.VIOLATION)
+            self._answer.violations.extend(frame.violations)
+        self._settle(frame, None)
+        self._id = None  # at once: a second result in the same packet is a forgery
+
+    def _hear_log(self, frame: Log) -> None:
+        lines = self._answer.console
+        if self._answering is not None and frame.id == self._id and len(lines) < MAX_CONSOLE_LINES:
+            lines.append(frame)
+
+    def _hear_bound(self, frame: Bound | BindError) -> None:
+        if self._answering is None or self._id is not None:
+            raise ProtocolError("an answer to a bind that was not asked for")
+        if isinstance(frame, BindError):
+            self.retire(RetireReason.BIND_ERROR)
+        self._settle(frame, None)
+
+    def _hear_ready(self, frame: Ready) -> None:
+        if self.state is not State.STARTING or self._child is None:
+            raise ProtocolError("it said twice that it is ready")
+        self.node = frame.node
+        self.state = State.BLANK
+        self._cap_memory()
+        self.ready.set_result(True)
+
+    def _doubt(self, reason: RetireReason, broken: Broken, *, of: str | None) -> None:
+        """A rule was broken: on the call in hand it is reported, later it is only told."""
+        self.retire(reason)
+        if of is not None and of == self._id:
+            if len(self._answer.violations) < _MAX_LATE_PER_CALL:
+                self._answer.violations.append(broken)
+            return
+        self.on_late(broken)
+        if self.state is not State.BUSY:
+            self._changed(self)
+
+    def _cap_memory(self) -> None:
+        """The heap limit does not see Buffers; RLIMIT_DATA does, counted from here."""
+        base = _kilobytes(self.pid, "status", "VmData") * 1024
+        if not base:
+            return
+        limit = base + self._command.data_bytes
+        try:
+            resource.prlimit(self.pid, resource.RLIMIT_DATA, (limit, limit))
+        except OSError as error:  # it has just died; the inquest says so
+            log.warning("runner.memory_not_capped", pid=self.pid, reason=error.strerror)
+
+    # -- how it ends --------------------------------------------------------------------------
+
+    def eof_received(self) -> None:
+        """It closed its end; a request still in our buffer was not read."""
+        if self._transport is not None and self._transport.get_write_buffer_size():
+            self._unread = True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """A reset means that it died with our request unread: nothing costs less to know."""
+        self._transport = None
+        self._disconnected = True
+        if isinstance(exc, ConnectionResetError | BrokenPipeError):
+            self._unread = True
+        self._look_into_it()
+
+    def output_flooded(self) -> None:
+        """It writes without end; nobody reads that, and draining it is not free."""
+        if self.state is not State.DYING:
+            self._fail(Detail.OUTPUT_FLOOD, f"more than {OUTPUT_FLOOD_BYTES} bytes of output")
+
+    def output_closed(self) -> None:
+        """Its last words are heard."""
+        if self._disconnected:
+            self._look_into_it()
+
+    def _exited(self, code: int | None) -> None:
+        """The launcher reaped it, or was lost itself, or never started it."""
+        self._exit_code = code
+        if not self.gone.done():
+            self.gone.set_result(None)
+        self._look_into_it()
+
+    def _look_into_it(self) -> None:
+        """EOF may overtake both the exit status and the last words: conclude when all are in."""
+        if self.state is State.DYING:
+            return
+        self.retire(RetireReason.CRASH)
+        if self._disconnected and self.gone.done() and self._output.closed:
+            self._conclude()
+        elif self._inquest is None:
+            self._inquest = self._loop.call_later(INQUEST_WITHIN, self._conclude)
+
+    def _conclude(self) -> None:
+        failure = self._death()
+        self.doomed = _DOOM[failure.detail] if self.doomed is RetireReason.CRASH else self.doomed
+        self.kill(RetireReason.CRASH)
+        self._answer.started = not self._unread
+        if self._answering is None:
+            self._changed(self)
+        self._settle(None, failure)
+
+    def _death(self) -> Failed:
+        words = self.last_words()
+        if self._asked_to_exit is not None:
+            return Failed.of(
+                Detail.PROCESS_EXIT, f"the script called process.exit({self._asked_to_exit})"
+            )
+        if "heap out of memory" in words:
+            limit = self._command.heap_mib
+            return Failed.of(
+                Detail.HEAP_EXHAUSTED, f"the script used more than {limit} MiB of heap"
+            )
+        return Failed.of(
+            Detail.PROCESS_DIED, _joined(_end(self.gone.done(), self._exit_code), words)
+        )
+
+
+class _Output(asyncio.Protocol):
+    """stdout and stderr, one pipe: always drained, so that a script never blocks on them."""
+
+    def __init__(self, process: NodeProcess) -> None:
+        self._process = process
+        self._transport: asyncio.BaseTransport | None = None
+        self.tail = bytearray()
+        self.heard = 0
+        self.closed = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self.heard += len(data)
+        self.tail += data
+        if len(self.tail) > 2 * OUTPUT_TAIL_BYTES:
+            del self.tail[:-OUTPUT_TAIL_BYTES]
+        if self.heard > OUTPUT_FLOOD_BYTES:
+            self._process.output_flooded()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.closed = True
+        self._process.output_closed()
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+
+
+class Growth:
+    """Whether a runner's heap or handles only ever grow.
+
+    A heap is a saw-tooth, so its lows count: the lowest of each window of calls. Handles come and
+    go around a callback, so it takes a row of calls that each left one more.
+    """
+
+    WINDOW: Final = 20
+    WINDOWS: Final = 5
+    HANDLES_IN_A_ROW: Final = 10
+    HEAP_FLOOR: Final = 64 * 1024 * 1024
+
+    __slots__ = ("_calls", "_grown", "_handles", "_handles_grown", "_low", "_previous_low")
+
+    def __init__(self) -> None:
+        self._calls = self._grown = self._handles_grown = 0
+        self._handles = 0
+        self._low = self._previous_low = 0
+
+    @property
+    def suspicious(self) -> bool:
+        """Whether this runner should make place for a fresh one."""
+        heap = self._grown >= self.WINDOWS and self._previous_low > self.HEAP_FLOOR
+        return heap or self._handles_grown >= self.HANDLES_IN_A_ROW
+
+    def sample(self, heap: int, handles: int) -> None:
+        """Note what a call left behind."""
+        self._handles_grown = self._handles_grown + 1 if handles > self._handles else 0
+        self._handles = handles
+        self._low = min(self._low, heap) if self._low else heap
+        self._calls += 1
+        if self._calls % self.WINDOW == 0:
+            self._grown = self._grown + 1 if self._low > self._previous_low else 0
+            self._previous_low, self._low = self._low, 0
+
+
+def _ignore(_: Broken) -> None:
+    """Nobody listens."""
+
+
+def _fault_message(frame: Fault) -> str:
+    return _joined(frame.kind, frame.error.message or frame.error.name or "")
+
+
+def _joined(*parts: str) -> str:
+    return ": ".join(part for part in parts if part)
+
+
+def _end(reaped: bool, code: int | None) -> str:
+    if not reaped:
+        return "the process closed its control channel"
+    if code is None:
+        return "the launcher was lost"
+    if code < 0:
+        return f"the process died by {_signal_name(-code)}"
+    return f"the process ended with code {code}"
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _busy_nanoseconds(pid: int) -> int:
+    """Time of the main thread on a CPU or waiting for one; 0 if it is gone."""
+    try:
+        run, wait, _ = Path(f"/proc/{pid}/schedstat").read_text().split()
+    except (OSError, ValueError):
+        return 0
+    return int(run) + int(wait)
+
+
+def _kilobytes(pid: int, file: str, name: str) -> int:
+    try:
+        text = Path(f"/proc/{pid}/{file}").read_text()
+    except OSError:
+        return 0
+    found = re.search(rf"^{name}:\s+(\d+) kB", text, re.MULTILINE)
+    return int(found[1]) if found else 0

@@ -1,0 +1,141 @@
+"""Masks what is secret in what a script wrote: the live password and configuration values. Pure.
+
+It sees through the forms in which secrets get printed (JSON, URLs, base64, at any alignment) and
+not through what a script computes of them; a script's output stays with its own administrator.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Any, Final
+from urllib.parse import quote, quote_plus
+
+from shared.contracts import Action
+
+MASK: Final = "[redacted]"
+MIN_CONFIGURATION: Final = 4
+"""Shorter configuration values (a port, "dev", "1") are no secrets, and masking them would tear
+every text apart. Passwords are masked whatever their length."""
+_MIN_ENCODED: Final = 6
+_MIN_PARTIAL: Final = 4
+_MIN_LINE: Final = 8
+
+_PASSWORD_ARGUMENT: Final = {Action.LOGIN: 1, Action.CHANGE_PASSWORD: 1}
+
+
+class Redactor:
+    """Masks the secrets of one run. Nothing is computed until there is a text to mask."""
+
+    __slots__ = ("_action", "_arguments", "_configuration", "_forms")
+
+    def __init__(
+        self, configuration: ConfigurationForms, action: Action, arguments: Sequence[Any]
+    ) -> None:
+        self._configuration = configuration
+        self._action = action
+        self._arguments = arguments
+        self._forms: list[str] | None = None
+
+    def __repr__(self) -> str:
+        return "Redactor(...)"
+
+    def __call__(self, text: str, *, truncated: bool = False) -> str:
+        """`text` without secrets; `truncated`: its end may hold the beginning of one.
+
+        Plain searches, longest form first: most texts hold no secret, and compiling a pattern
+        for a password that is used once would cost more than all of them.
+        """
+        if not text:
+            return text
+        if self._forms is None:
+            self._forms = self._all_forms()
+        for form in self._forms:
+            if form in text:
+                text = text.replace(form, MASK)
+        return _without_cut_secret(text, self._forms) if truncated else text
+
+    def _all_forms(self) -> list[str]:
+        live = {
+            form
+            for password in passwords(self._action, self._arguments)
+            for form in _forms_of(password)
+        }
+        return sorted(live.union(self._configuration.forms), key=len, reverse=True)
+
+
+class ConfigurationForms:
+    """The forms of a connection's configuration values, computed once, when first needed."""
+
+    def __init__(self, configuration: Mapping[str, str]) -> None:
+        self._configuration = configuration
+
+    def __repr__(self) -> str:
+        return "ConfigurationForms(...)"
+
+    @cached_property
+    def forms(self) -> frozenset[str]:
+        """Every form in which a value may show up."""
+        return frozenset(form for secret in self._secrets() for form in _forms_of(secret))
+
+    def _secrets(self) -> Iterator[str]:
+        for value in self._configuration.values():
+            if len(value) >= MIN_CONFIGURATION:
+                yield value
+                # A private key is printed line by line.
+                yield from (line for line in value.splitlines() if len(line) >= _MIN_LINE)
+
+
+def passwords(action: Action, arguments: Sequence[Any]) -> Iterator[str]:
+    """The passwords among an action's arguments (C§1.1)."""
+    index = _PASSWORD_ARGUMENT.get(action)
+    if index is not None and len(arguments) > index:
+        yield from _strings([arguments[index]])
+    if action is Action.CREATE and arguments and isinstance(arguments[0], Mapping):
+        yield from _strings([arguments[0].get("password")])
+
+
+def _strings(values: Iterable[Any]) -> Iterator[str]:
+    return (value for value in values if isinstance(value, str) and value)
+
+
+def _forms_of(secret: str) -> Iterator[str]:
+    yield secret
+    yield json.dumps(secret, ensure_ascii=False)[1:-1]
+    yield json.dumps(secret)[1:-1]
+    yield secret.replace("\\", "\\\\").replace("'", "\\'")  # util.inspect
+    if len(secret) >= MIN_CONFIGURATION:
+        raw = secret.encode(errors="replace")
+        yield quote(raw, safe="")
+        yield quote_plus(raw)
+        yield quote(raw, safe="!'()*~")  # encodeURIComponent
+        yield raw.hex()
+        yield from _base64_forms(raw)
+
+
+def _base64_forms(raw: bytes) -> Iterator[str]:
+    """What stays of it in the base64 of a longer text (`user:password`), at each alignment."""
+    for offset in range(3):
+        encoded = base64.b64encode(b"\0" * offset + raw).rstrip(b"=").decode()
+        start = (0, 2, 3)[offset]
+        # The last character mixes with whatever follows, unless the group is complete.
+        end = len(encoded) if (offset + len(raw)) % 3 == 0 else len(encoded) - 1
+        core = encoded[start:end]
+        if len(core) >= _MIN_ENCODED:
+            yield core
+            yield core.replace("+", "-").replace("/", "_")
+
+
+def _without_cut_secret(text: str, forms: Iterable[str]) -> str:
+    longest = max((_overlap(text, form) for form in forms), default=0)
+    return text[:-longest] + MASK if longest else text
+
+
+def _overlap(text: str, form: str) -> int:
+    """How many characters at the end of `text` are the beginning of `form`."""
+    for length in range(min(len(form) - 1, len(text)), _MIN_PARTIAL - 1, -1):
+        if text.endswith(form[:length]):
+            return length
+    return 0
