@@ -1,0 +1,106 @@
+"""The worker, put together: everything is built once, in the open, and owned by a block."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from typing import Final
+from uuid import uuid4
+
+import structlog
+
+from services.script_worker import metrics
+from services.script_worker.consumer import Consumer
+from services.script_worker.execution import Collaborators, execute
+from services.script_worker.leases import Leases
+from services.script_worker.pool import Pool
+from services.script_worker.revisions import Revisions
+from services.script_worker.settings import WorkerSettings
+from shared.database import open_database
+from shared.ledger import Ledger
+from shared.topology import Names
+from shared.transport import Transport
+
+log = structlog.get_logger(__name__)
+
+_GAUGE_EVERY: Final = 5.0
+
+
+class Worker:
+    """A running worker: consume, then drain."""
+
+    def __init__(self, consumer: Consumer, leases: Leases, pool: Pool, transport: Transport):
+        """Made by `open_worker`."""
+        self._consumer = consumer
+        self._leases = leases
+        self._pool = pool
+        self._transport = transport
+
+    @property
+    def ready(self) -> bool:
+        """Whether requests are being taken right now."""
+        return self._consumer.ready
+
+    async def run(self) -> None:
+        """Consume until cancelled or drained."""
+        async with asyncio.TaskGroup() as group:
+            keeping = group.create_task(self._leases.keep(), name="leases")
+            gauging = group.create_task(self._gauge(), name="gauges")
+            await self._consumer.run()
+            keeping.cancel()
+            gauging.cancel()
+
+    async def drain(self, budget: float) -> bool:
+        """Finish what is in hand; False when the budget ran out and deliveries went back."""
+        try:
+            async with asyncio.timeout(budget):
+                await self._consumer.drain()
+        except TimeoutError:
+            log.warning("drain.cut", next="unfinished deliveries go back to the broker")
+            return False
+        return True
+
+    async def _gauge(self) -> None:
+        while True:
+            metrics.LEASES.set(len(self._leases))
+            metrics.CONNECTED.set(self._transport.connected)
+            await asyncio.sleep(_GAUGE_EVERY)
+
+
+@asynccontextmanager
+async def open_worker(settings: WorkerSettings, transport: Transport) -> AsyncIterator[Worker]:
+    """Open the database, the ledger and the pool; the caller owns the transport."""
+    worker, ring, names = uuid4(), settings.ring, Names(settings.broker_prefix)
+    async with AsyncExitStack() as owned:
+        database = await owned.enter_async_context(
+            open_database(settings.database_dsn, application_name=settings.worker_name)
+        )
+        ledger = await owned.enter_async_context(Ledger(database))
+        pool = await owned.enter_async_context(Pool(settings.pool_limits, metrics.count_runner))
+        leases = Leases(ledger, worker)
+        its = Collaborators(
+            worker=worker,
+            names=names,
+            transport=transport,
+            ledger=ledger,
+            leases=leases,
+            revisions=Revisions(database, ring),
+            pool=pool,
+            ring=ring,
+            database=database,
+        )
+        await transport.declare(names.base())
+        consumer = Consumer(
+            transport=transport,
+            database=database,
+            names=names,
+            concurrency=settings.concurrency,
+            execute=partial(_execute, its=its),
+        )
+        yield Worker(consumer, leases, pool, transport)
+
+
+async def _execute(body: bytes, arrived: float, its: Collaborators):  # type: ignore[no-untyped-def]
+    return await execute(body, arrived, its)

@@ -1,0 +1,268 @@
+"""One execution, from a delivery to its settlement: claim, run, record, publish, ack.
+
+Rule 1: a script starts only under a claim and never after the deadline (I3).
+Rule 2: the outcome is committed before it is published, the result is confirmed before the
+delivery is acked (I2). Whatever fails in between is repeated from the ledger, never re-decided.
+Rule 3: when the ledger is away we hold the delivery and ask again: handing it back would only
+spin it through the delivery limit. Past the deadline it goes back and dead-letters by its TTL.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum, auto
+from typing import Any, Final, assert_never
+from uuid import UUID
+
+import structlog
+from pydantic import TypeAdapter, ValidationError
+
+from services.script_worker import metrics
+from services.script_worker.leases import LeaseLost, Leases
+from services.script_worker.pool import Pool, Run, Value
+from services.script_worker.revisions import Revisions
+from shared.contracts import (
+    MAX_MESSAGE_BYTES,
+    Binding,
+    Denied,
+    Detail,
+    ExecutionRequest,
+    ExecutionResult,
+    Failed,
+    RunnerFacts,
+    Succeeded,
+    Timings,
+)
+from shared.database import Database
+from shared.errors import Unavailable, Undecodable, Unsealable
+from shared.ledger import Decided, Granted, Held, Ledger, Passed
+from shared.retry import retrying
+from shared.sealing import Direction, KeyRing, seal_json
+from shared.topology import Names
+from shared.transport import RESULT_TYPE, Message, Transport
+
+log = structlog.get_logger(__name__)
+
+PUBLISH_WITHIN: Final = timedelta(seconds=3)
+LEDGER_GRACE: Final = timedelta(seconds=10)
+"""How long past the deadline we try to record an outcome that we have in hand."""
+_ARGUMENTS: Final = TypeAdapter(list[Any])
+
+
+class Settlement(Enum):
+    """What the consumer tells the broker."""
+
+    ACK = auto()
+    REQUEUE = auto()
+    REJECT = auto()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collaborators:
+    """What an execution needs of the worker that runs it."""
+
+    worker: UUID
+    names: Names
+    transport: Transport
+    ledger: Ledger
+    leases: Leases
+    revisions: Revisions
+    pool: Pool
+    ring: KeyRing
+    database: Database
+
+
+async def execute(body: bytes, arrived: float, its: Collaborators) -> Settlement:
+    """Bring one request to its settlement. `arrived`: loop time of the delivery."""
+    try:
+        request = decode(body)
+    except Undecodable as error:
+        log.warning("delivery.rejected", reason=str(error), next="auth decides its dead letter")
+        return Settlement.REJECT
+    with structlog.contextvars.bound_contextvars(
+        execution_id=str(request.execution_id), traceparent=request.traceparent
+    ):
+        try:
+            return await _Execution(request, arrived, its).settle()
+        except Unavailable as error:
+            log.warning("execution.interrupted", reason=str(error), next="the broker redelivers it")
+            return Settlement.REQUEUE
+        except Undecodable as error:  # an id outside the ledger's window
+            log.warning("delivery.rejected", reason=str(error), next="its dead letter is logged")
+            return Settlement.REJECT
+
+
+def decode(body: bytes) -> ExecutionRequest:
+    """Read a request; raises Undecodable, which names fields but never values."""
+    if len(body) > MAX_MESSAGE_BYTES:
+        raise Undecodable(f"the request has {len(body)} bytes, above {MAX_MESSAGE_BYTES}")
+    try:
+        return ExecutionRequest.model_validate_json(body)
+    except ValidationError as error:
+        places = sorted({".".join(map(str, item["loc"])) or "body" for item in error.errors()})
+        raise Undecodable(f"not an execution request: see {', '.join(places[:5])}") from None
+
+
+class _Execution:
+    def __init__(self, request: ExecutionRequest, arrived: float, its: Collaborators) -> None:
+        self._request = request
+        self._arrived = arrived
+        self._its = its
+        self._loop = asyncio.get_running_loop()
+
+    async def settle(self) -> Settlement:
+        while True:
+            claim = await self._from_ledger(
+                lambda: self._its.ledger.claim(self._request, self._its.worker), timedelta(0)
+            )
+            match claim:
+                case Granted():
+                    result = await self._decide_by_running(claim)
+                    if result is None:
+                        continue  # superseded: see what the ledger says now
+                case Decided(row):
+                    metrics.DELIVERIES.labels("duplicate").inc()
+                    if row.published or row.result is None:
+                        return Settlement.ACK
+                    result = row.result
+                case Held(for_):
+                    # A copy parks on the live lease: the owner decides, or its lease runs out.
+                    await asyncio.sleep(for_.total_seconds())
+                    continue
+                case Passed():
+                    expired = self._result(Failed.of(Detail.DEADLINE_PASSED), attempt=0)
+                    row = await self._from_ledger(
+                        lambda: self._its.ledger.decide(expired, reply_to=self._request.reply_to),
+                        LEDGER_GRACE,
+                    )
+                    if row.result is None:
+                        continue
+                    result = row.result
+                case never:
+                    assert_never(never)
+            await self._publish(result)
+            return Settlement.ACK
+
+    async def _decide_by_running(self, claim: Granted) -> ExecutionResult | None:
+        """Run the script and record its outcome; None if somebody else decided meanwhile."""
+        granted = self._loop.time()
+        deadline = granted + claim.remaining.total_seconds()
+        waited = timedelta(seconds=granted - self._arrived)
+        queued = max(self._its.database.now() - self._request.requested_at - waited, timedelta(0))
+        try:
+            async with self._its.leases.hold(self._request.execution_id, claim.attempt):
+                run = await self._run(deadline)
+                timings = Timings(queued=queued, claimed=waited, bound=run.bound, ran=run.ran)
+                result = self._sealed(run, claim.attempt, timings)
+                recorded = await self._from_ledger(
+                    lambda: self._its.ledger.record(result), LEDGER_GRACE
+                )
+        except LeaseLost:
+            return None
+        if not recorded:
+            log.warning("outcome.discarded", next="the ledger's outcome is published instead")
+            return None
+        metrics.observe(result)
+        log.info(
+            "execution.decided",
+            connection_id=result.connection_id,
+            action=str(result.action),
+            outcome=str(result.outcome.kind),
+            detail=str(result.outcome.detail) if isinstance(result.outcome, Failed) else None,
+            attempt=claim.attempt,
+            seconds=round(run.ran.total_seconds(), 6),
+        )
+        return result
+
+    async def _run(self, deadline: float) -> Run:
+        request, its = self._request, self._its
+        try:
+            bundle = await its.revisions.get(request.connection_id, request.revision)
+            arguments = self._arguments()
+        except (Unsealable, ValidationError, UnicodeDecodeError):
+            return _not_run(Detail.UNDECRYPTABLE, "the arguments or the configuration do not open")
+        if bundle is None:
+            return _not_run(Detail.UNKNOWN_REVISION, "the connection has no such revision")
+        if request.action not in bundle.scripts:
+            return _not_run(Detail.NO_SUCH_SCRIPT, f"{request.action} script does not exist")
+        context = {} if request.client.organization is None else {
+            "organization": request.client.organization
+        }
+        return await its.pool.run(
+            bundle, request.action, arguments, context=context, deadline=deadline
+        )
+
+    def _arguments(self) -> list[Any]:
+        binding, sealed = self._request, self._request.sealed_arguments
+        return _ARGUMENTS.validate_json(self._its.ring.open(Direction.ARGUMENTS, binding, sealed))
+
+    def _sealed(self, run: Run, attempt: int, timings: Timings) -> ExecutionResult:
+        outcome: Succeeded | Denied | Failed
+        if isinstance(run.outcome, Value):
+            sealed = seal_json(self._its.ring, Direction.VALUE, self._request, run.outcome.value)
+            outcome = Succeeded(sealed_value=sealed)
+        else:
+            outcome = run.outcome
+        runner = run.runner and run.runner.model_copy(update={"worker": str(self._its.worker)})
+        result = self._result(outcome, attempt=attempt, timings=timings, runner=runner)
+        return result.model_copy(update={"violations": run.violations, "console": run.console})
+
+    def _result(
+        self,
+        outcome: Succeeded | Denied | Failed,
+        *,
+        attempt: int,
+        timings: Timings | None = None,
+        runner: RunnerFacts | None = None,
+    ) -> ExecutionResult:
+        request = self._request
+        return ExecutionResult(
+            **{name: getattr(request, name) for name in Binding.model_fields},
+            origin=request.origin,
+            outcome=outcome,
+            attempt=attempt,
+            timings=timings or Timings(),
+            runner=runner,
+            traceparent=request.traceparent,
+        )
+
+    async def _publish(self, result: ExecutionResult) -> None:
+        """Publish with a confirm, then note it. Unavailable leaves it to redelivery or outbox."""
+        its, request = self._its, self._request
+        message = Message(
+            body=result.model_dump_json().encode(),
+            type=RESULT_TYPE,
+            correlation_id=str(request.execution_id),
+            headers={"traceparent": request.traceparent} if request.traceparent else {},
+        )
+        try:
+            await its.transport.publish(
+                its.names.replies, request.reply_to, message, within=PUBLISH_WITHIN
+            )
+        except Unavailable:
+            metrics.RESULTS.labels("failed").inc()
+            raise
+        metrics.RESULTS.labels("confirmed").inc()
+        await its.ledger.mark_published(request.execution_id)
+
+    async def _from_ledger(self, ask: Callable[[], Any], grace: timedelta) -> Any:  # noqa: ANN401 - passes through
+        """Ask the ledger, again while it is away, until the deadline and `grace` are over."""
+        now: datetime = self._its.database.now()
+        async for attempt in retrying(max(self._request.deadline - now, timedelta(0)) + grace):
+            with attempt:
+                return await ask()
+        raise Unavailable("the ledger did not answer before the deadline")
+
+
+def _not_run(detail: Detail, message: str) -> Run:
+    return Run(
+        outcome=Failed.of(detail, message),
+        violations=(),
+        console=(),
+        bound=timedelta(0),
+        ran=timedelta(0),
+        runner=None,
+    )

@@ -1,0 +1,1 @@
+"""Tests, by what is real in them: unit, harness, integration, acceptance."""
