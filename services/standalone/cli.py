@@ -1,0 +1,53 @@
+"""The `trickle` command: finds the subcommand, and imports nothing else.
+
+A subcommand is a module with `parser() -> ArgumentParser` and `run(Namespace) -> int`; it is
+imported when it is chosen, so that `trickle --help` is instant.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Final, NoReturn
+
+from typing_extensions import override
+
+USAGE_ERROR: Final = 64
+"""sysexits.h; argparse's own 2 means "the script failed" here."""
+
+COMMANDS: Final[dict[str, tuple[str, str]]] = {
+    # name: (module, one line of help)
+    "try": ("services.standalone.try_script", "run one action script, as production would"),
+}
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose usage errors end with 64."""
+
+    @override
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(USAGE_ERROR, f"{self.prog}: {message}\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the subcommand that the arguments name; its exit code is ours."""
+    width = max(map(len, COMMANDS))
+    listing = "\n".join(f"  {name:<{width}}  {text}" for name, (_, text) in COMMANDS.items())
+    parser = Parser(
+        prog="trickle",
+        description="Auth0 custom database connections, self-hosted.",
+        epilog=f"commands:\n{listing}\n\n`trickle COMMAND --help` says more.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("command", metavar="COMMAND", choices=tuple(COMMANDS))
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    chosen = parser.parse_args(argv)
+    command = import_module(COMMANDS[chosen.command][0])
+    return int(command.run(command.parser().parse_args(chosen.arguments)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

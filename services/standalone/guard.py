@@ -1,0 +1,64 @@
+"""Run a program that ends when its owner does: `python -I -S guard.py SIGNAL SECONDS COMMAND…`.
+
+The owner holds the write end of our standard input. When that closes, for whatever reason, a
+SIGKILL included, the program gets SIGNAL, and its process group SIGKILL after SECONDS. The
+program's pid is the first line on our standard output; its exit code becomes ours.
+
+Standard library only and no import of ours, so that it starts in milliseconds.
+"""
+
+import os
+import select
+import signal
+import subprocess
+import sys
+
+
+def main() -> int:
+    """Start, announce, wait for whoever ends first."""
+    number, grace, command = getattr(signal, sys.argv[1]), float(sys.argv[2]), sys.argv[3:]
+    for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ignored, signal.SIG_IGN)  # the owner decides, through our standard input
+    wake, waker = os.pipe()
+    os.set_blocking(waker, False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(waker)
+    process = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=2, start_new_session=True, restore_signals=True
+    )
+    print(process.pid, flush=True)
+    os.close(1)
+    watched = [0, wake]
+    while process.poll() is None:
+        ready, _, _ = select.select(watched, [], [])
+        if wake in ready:
+            os.read(wake, 64)
+        if 0 in ready and not os.read(0, 64):
+            return _end(process, number, grace)
+    _kill_group(process.pid)
+    return _code(process.returncode)
+
+
+def _end(process: "subprocess.Popen[bytes]", number: int, grace: float) -> int:
+    process.send_signal(number)
+    try:
+        process.wait(grace)
+    except subprocess.TimeoutExpired:
+        pass
+    _kill_group(process.pid)
+    return _code(process.wait())
+
+
+def _kill_group(pid: int) -> None:
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        pass
+
+
+def _code(returncode: int) -> int:
+    return returncode if returncode >= 0 else 128 - returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())
