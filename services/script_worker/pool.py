@@ -439,7 +439,7 @@ class Pool:
 
     def _assign(self, shelf: _Shelf, bundle: Bundle) -> _Lease:
         source: Source = "blank" if self._blanks else "cold"
-        process = self._take_blank() if self._blanks else self._process()
+        process = self._take_blank() if self._blanks else self._process(())
         shelf.count += 1
         jitter = self._limits.uses_jitter
         uses = self._limits.max_uses * random.uniform(1 - jitter, 1 + jitter)  # noqa: S311
@@ -571,8 +571,9 @@ class Pool:
 
     # -- blanks -------------------------------------------------------------------------------
 
-    def _process(self) -> NodeProcess:
-        process = NodeProcess(self._command, self._preload.names(), self._changed)
+    def _process(self, preload: Sequence[str]) -> NodeProcess:
+        """A new one; one that is started for a call loads what its script asks for, no more."""
+        process = NodeProcess(self._command, preload, self._changed)
         self._alive.add(process)
         process.gone.add_done_callback(lambda _: self._forget(process))
         return process
@@ -605,7 +606,7 @@ class Pool:
             and not self._draining
         ):
             self._refilling += 1
-            process = self._process()
+            process = self._process(self._preload.names())
             self._blanks.append(process)
             self._tasks.create_task(self._start_blank(process), name="pool.refill")
 

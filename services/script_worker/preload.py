@@ -16,9 +16,11 @@ _LITERAL_REQUIRE: Final = re.compile(
     r"""\brequire\s*\(\s*(['"])((?:@[\w.-]+/)?[a-zA-Z0-9][\w.-]*)[^'"]*\1\s*\)"""
 )
 _BUILT_IN: Final = frozenset(
-    "assert async_hooks buffer child_process cluster console constants crypto dgram dns events fs"
-    " http http2 https module net node os path perf_hooks process punycode querystring readline"
-    " stream string_decoder timers tls tty url util v8 vm worker_threads zlib".split()  # noqa: SIM905
+    {"assert", "async_hooks", "buffer", "child_process", "cluster", "console", "constants"}
+    | {"crypto", "dgram", "dns", "events", "fs", "http", "http2", "https", "module", "net"}
+    | {"node", "os", "path", "perf_hooks", "process", "punycode", "querystring", "readline"}
+    | {"stream", "string_decoder", "timers", "tls", "tty", "url", "util", "v8", "vm"}
+    | {"worker_threads", "zlib"}
 )
 
 
