@@ -202,8 +202,12 @@ def _receive(sock: socket.socket) -> tuple[bytes, list[int], int]:
 def _check(argv: object, descriptors: list[int], *, truncated: bool) -> None:
     if truncated or len(descriptors) != 2:
         raise ValueError("two descriptors are needed")
-    if not (isinstance(argv, list) and argv and all(isinstance(word, str) for word in argv)):
+    if not (isinstance(argv, list) and argv and all(map(_is_word, argv))):
         raise ValueError("argv must be a list of strings")
+
+
+def _is_word(word: object) -> bool:
+    return isinstance(word, str) and "\0" not in word
 
 
 def _next_ended() -> int | None:

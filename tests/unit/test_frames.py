@@ -39,7 +39,7 @@ RESULT = {
     "handles": 2,
 }
 FAILED = {"t": "result", "id": "n", "ok": False, "detail": "threw", "error": {"name": "E"}}
-EVERY = [
+EVERY: list[tuple[dict[str, object], type]] = [
     ({"t": "ready", "proto": 1, "node": "v24.1.0", "pid": 1}, Ready),
     ({"t": "bound", "actions": ["login"], "us": 3}, Bound),
     ({"t": "bind_error", "action": "login", "line": 3, "error": {"message": "m"}}, BindError),

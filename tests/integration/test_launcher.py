@@ -1,0 +1,318 @@
+"""The launcher: what a child starts with, and that nothing is left of anything."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import services.script_worker.launcher as launcher_module
+from services.script_worker.spawner import Child, NotSpawned, Spawner
+
+SOON = 10.0
+FACTS = """
+import json, os, resource, signal, sys
+status = dict(line.split(":", 1) for line in open("/proc/self/status"))
+umask = os.umask(0)
+sys.stdout.write(json.dumps({
+    "environment": dict(os.environ), "cwd": os.getcwd(), "umask": umask,
+    "descriptors": sorted(int(fd) for fd in os.listdir("/proc/self/fd")),
+    "session": os.getsid(0) == os.getpid(), "no_new_privs": status["NoNewPrivs"].strip(),
+    "ignored": int(status["SigIgn"], 16), "blocked": int(status["SigBlk"], 16),
+    "core": resource.getrlimit(resource.RLIMIT_CORE),
+    "files": resource.getrlimit(resource.RLIMIT_NOFILE),
+    "size": resource.getrlimit(resource.RLIMIT_FSIZE),
+    "stdin": os.readlink("/proc/self/fd/0"), "channel": os.read(3, 5).decode(),
+}))
+"""
+
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, bool]]:
+    return "asyncio", {"use_uvloop": request.param == "uvloop"}
+
+
+@pytest.fixture
+async def spawner() -> AsyncIterator[Spawner]:
+    spawner = Spawner()
+    yield spawner
+    await spawner.close()
+
+
+class Spawned:
+    """A child with the other ends of its descriptors."""
+
+    def __init__(self) -> None:
+        self.output, self._writer = os.pipe2(os.O_CLOEXEC)
+        self.control, self._theirs = socket.socketpair()
+        self.ended: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
+        self.child: Child | None = None
+
+    async def start(self, spawner: Spawner, *argv: str) -> Spawned:
+        try:
+            self.child = await spawner.spawn(
+                argv,
+                output=self._writer,
+                control=self._theirs.fileno(),
+                exited=self.ended.set_result,
+            )
+        finally:
+            os.close(self._writer)
+            self._theirs.close()
+        return self
+
+    async def end(self) -> int | None:
+        async with asyncio.timeout(SOON):
+            return await self.ended
+
+    def read(self) -> bytes:
+        with os.fdopen(self.output, "rb") as output:
+            self.control.close()
+            return output.read()
+
+
+async def python(spawner: Spawner, code: str) -> Spawned:
+    return await Spawned().start(spawner, sys.executable, "-I", "-S", "-c", code)
+
+
+def state_of(pid: int) -> str | None:
+    """One letter of /proc, None if it is gone. A zombie is its parent's to reap."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return None
+
+
+async def eventually(condition: Callable[[], bool]) -> bool:
+    """Polled, because what ends here is nobody's child that could be waited for."""
+    try:
+        async with asyncio.timeout(SOON):
+            while not condition():  # noqa: ASYNC110 - another process can't set an event
+                await asyncio.sleep(0.005)
+    except TimeoutError:
+        return False
+    return True
+
+
+async def gone(pid: int) -> bool:
+    """Whether the process ends soon. A zombie has ended: it is its parent's to reap."""
+    return await eventually(lambda: state_of(pid) in (None, "Z"))
+
+
+def descriptors(pid: int | None) -> int:
+    return len([*Path(f"/proc/{pid}/fd").iterdir()])
+
+
+def zombies(parent: int | None) -> int:
+    stats = (read(entry / "stat") for entry in Path("/proc").iterdir() if entry.name.isdigit())
+    return sum(f") Z {parent} " in stat for stat in stats)
+
+
+def read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
+
+
+async def test_a_child_starts_with_nothing_but_its_three_descriptors_and_the_channel(
+    spawner: Spawner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRICKLE_SECRET", "hunter2")
+    spawned = Spawned()
+    spawned.control.send(b"hello")
+    await spawned.start(spawner, sys.executable, "-I", "-S", "-c", FACTS)
+    code = await spawned.end()
+    facts: dict[str, Any] = json.loads(spawned.read())
+
+    assert 0 == code
+    assert launcher_module.ENVIRONMENT.keys() >= facts["environment"].keys() - {"LC_CTYPE"}
+    # One more is the directory that lists them.
+    assert [0, 1, 2, 3] == facts["descriptors"][:4]
+    assert len(facts["descriptors"]) == 5
+    assert ("/", 0o077, True, "1") == (
+        facts["cwd"],
+        facts["umask"],
+        facts["session"],
+        facts["no_new_privs"],
+    )
+    assert [0, 0] == facts["core"] == facts["size"]
+    assert [256, 256] == facts["files"]
+    assert ("/dev/null", "hello") == (facts["stdin"], facts["channel"])
+    assert 0 == facts["blocked"]
+    assert facts["ignored"] & 1 << (signal.SIGXFSZ - 1)
+
+
+async def test_exit_codes_and_signals_are_reported(spawner: Spawner) -> None:
+    exited = await python(spawner, "raise SystemExit(7)")
+    killed = await python(spawner, "import os; os.kill(os.getpid(), 9)")
+    missing = await Spawned().start(spawner, "/nonexistent/node")
+
+    assert 7 == await exited.end()
+    assert -9 == await killed.end()
+    assert 127 == await missing.end()
+    assert b"cannot start /nonexistent/node" in missing.read()
+
+
+async def test_a_daemon_in_a_session_of_its_own_dies_with_its_runner(spawner: Spawner) -> None:
+    spawned = await python(
+        spawner,
+        "import os, time\n"
+        "if os.fork() == 0:\n"
+        "    os.setsid()\n"
+        "    if os.fork() == 0:\n"
+        "        os.write(3, str(os.getpid()).encode()); time.sleep(600)\n"
+        "    os._exit(0)\n"
+        "time.sleep(600)\n",
+    )
+    daemon = int(await asyncio.get_running_loop().run_in_executor(None, spawned.control.recv, 64))
+    assert spawned.child is not None
+    spawned.child.kill()
+
+    assert -9 == await spawned.end()
+    assert await gone(daemon)
+
+
+async def test_many_children_leave_no_zombie_and_no_descriptor(spawner: Spawner) -> None:
+    first = await python(spawner, "pass")
+    await first.end()
+    first.read()
+    ours, its = descriptors(os.getpid()), descriptors(spawner.launcher_pid)
+    for _ in range(5):
+        batch = [await Spawned().start(spawner, "/bin/true") for _ in range(10)]
+        for spawned in batch:
+            assert 0 == await spawned.end()
+            spawned.read()
+
+    assert ours == descriptors(os.getpid())
+    # It looks through /proc for strays after a death, and holds one more while it does.
+    assert await eventually(lambda: descriptors(spawner.launcher_pid) <= its)
+    assert await eventually(lambda: zombies(spawner.launcher_pid) == 0)
+
+
+async def test_a_cancelled_spawn_leaves_no_process(spawner: Spawner) -> None:
+    spawned = Spawned()
+    starting = asyncio.ensure_future(spawned.start(spawner, "/bin/sleep", "600"))
+    await asyncio.sleep(0)  # the request is on its way
+    starting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await starting
+
+    assert -9 == await spawned.end()
+
+
+async def test_a_lost_launcher_takes_its_children_along_and_is_replaced(spawner: Spawner) -> None:
+    first = await Spawned().start(spawner, "/bin/sleep", "600")
+    assert spawner.launcher_pid is not None
+    assert first.child is not None
+    os.kill(spawner.launcher_pid, signal.SIGKILL)
+
+    assert None is await first.end()
+    assert await gone(first.child.pid)
+    second = await Spawned().start(spawner, "/bin/true")
+    assert 0 == await second.end()
+
+
+async def test_closing_ends_every_process_and_the_launcher(spawner: Spawner) -> None:
+    running = [await Spawned().start(spawner, "/bin/sleep", "600") for _ in range(3)]
+    launcher = spawner.launcher_pid
+    await spawner.close()
+
+    assert [None] * 3 == [await spawned.end() for spawned in running]
+    assert launcher is not None
+    assert state_of(launcher) is None
+    for spawned in running:
+        assert spawned.child is not None
+        assert state_of(spawned.child.pid) is None
+    with pytest.raises(NotSpawned):
+        await Spawned().start(spawner, "/bin/true")
+
+
+def test_garbage_is_refused_and_the_next_request_served() -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours.settimeout(SOON)
+    with (
+        subprocess.Popen(  # noqa: S603 - our own file
+            [
+                sys.executable,
+                "-I",
+                "-S",
+                launcher_module.__file__,
+                str(theirs.fileno()),
+                str(os.getpid()),
+            ],
+            pass_fds=[theirs.fileno()],
+        ) as process,
+        ours,
+    ):
+        theirs.close()
+        null = os.open(os.devnull, os.O_RDWR)
+        for garbage in [b"\xff\0", b"[]", b"null", b'{"spawn": 1}', b"[" * 60_000]:
+            ours.send(garbage)
+            assert "refused" in json.loads(ours.recv(4096))
+        for argv in [[], "ls", [1], ["a\0b"], {"a": 1}]:
+            message = json.dumps({"spawn": 2, "argv": argv}).encode()
+            socket.send_fds(ours, [message], [null, null])
+            assert 2 == json.loads(ours.recv(4096))["refused"]
+        request = json.dumps({"spawn": 3, "argv": ["/bin/true"]}).encode()
+        socket.send_fds(ours, [request], [null] * 5)
+        assert "two descriptors" in json.loads(ours.recv(4096))["why"]
+        socket.send_fds(ours, [request], [null, null])
+        assert 3 == json.loads(ours.recv(4096))["spawned"]
+        assert 0 == json.loads(ours.recv(4096))["code"]
+        os.close(null)
+        ours.close()
+
+        assert 0 == process.wait(timeout=SOON)
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+async def test_when_the_worker_dies_nothing_is_left(how: signal.Signals) -> None:
+    """Not even what left its session: the launcher outlives the worker just long enough."""
+    worker = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", WORKER, stdout=asyncio.subprocess.PIPE
+    )
+    assert worker.stdout is not None
+    async with asyncio.timeout(SOON):
+        pids = json.loads(await worker.stdout.readline())
+    assert 3 == len(pids)
+    worker.send_signal(how)
+    await worker.wait()
+
+    assert [True] * 3 == [await gone(pid) for pid in pids]
+
+
+WORKER = """
+import asyncio, json, os, socket, sys
+from services.script_worker.spawner import Spawner
+
+DAEMON = '''
+import os, time
+if os.fork() == 0:
+    os.setsid()
+    os.write(3, str(os.getpid()).encode())
+time.sleep(600)
+'''
+
+async def main():
+    spawner = Spawner()
+    ours, theirs = socket.socketpair()
+    child = await spawner.spawn(
+        [sys.executable, "-I", "-S", "-c", DAEMON],
+        output=2, control=theirs.fileno(), exited=lambda code: None,
+    )
+    daemon = int(ours.recv(64))
+    print(json.dumps([spawner.launcher_pid, child.pid, daemon]), flush=True)
+    await asyncio.sleep(600)
+
+asyncio.run(main())
+"""
