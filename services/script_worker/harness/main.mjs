@@ -1,0 +1,182 @@
+// @ts-check
+/**
+ * A runner: binds one connection revision, then runs its scripts, one invocation at a time.
+ *
+ * Exit codes, mirrored by `HarnessExit` in `node_process.py`:
+ *    0  CLOSED    the worker closed the channel
+ *   70  PROTOCOL  the worker said something we can't read
+ */
+import { EventEmitter } from 'node:events';
+import { Socket } from 'node:net';
+import { Console } from './console.mjs';
+import {
+  errorJson,
+  UnauthorizedError,
+  ValidationError,
+  WrongUsernameOrPasswordError,
+} from './errors.mjs';
+import { watchExits } from './exits.mjs';
+import { Decoder, send } from './frames.mjs';
+import { Invocation } from './invocation.mjs';
+import { BindFailure, load } from './loader.mjs';
+import { createScriptRequire } from './modules.mjs';
+import { apply, isObject, onRejection, reallyExit, stringify } from './primordials.mjs';
+
+export const EXIT_CODES = Object.freeze({ CLOSED: 0, PROTOCOL: 70 });
+const PROTOCOL = 1;
+
+const channel = new Socket({ fd: 3, readable: true, writable: true });
+const decoder = new Decoder();
+/** @type {any} */
+let limits;
+/** @type {Console} */
+let lines;
+/** @type {(name: string) => unknown} */
+let scriptRequire;
+/** @type {Record<string, Function>} */
+const bound = Object.create(null);
+let withContext = false;
+/** @type {Invocation | null} */
+let current = null;
+/** @type {string | null} */
+let lastId = null;
+
+/** @type {Record<string, (frame: any) => void>} */
+const receivers = Object.assign(Object.create(null), { hello, bind, invoke, close });
+
+/** @param {{limits: any, modules: string, preload: string[]}} frame */
+function hello(frame) {
+  limits = frame.limits;
+  lines = new Console(limits, send);
+  scriptRequire = createScriptRequire(frame.modules);
+  for (const name of frame.preload) {
+    try {
+      scriptRequire(name);
+    } catch {
+      // Only a head start: a script that needs it is told the reason then.
+    }
+  }
+  const globals = {
+    WrongUsernameOrPasswordError,
+    ValidationError,
+    UnauthorizedError,
+    console: lines.surface(),
+  };
+  for (const [name, value] of Object.entries(globals)) {
+    Object.defineProperty(globalThis, name, { value, writable: true, configurable: true });
+  }
+  send(`{"t":"ready","proto":${PROTOCOL},"node":"${process.version}","pid":${process.pid}}`);
+}
+
+/** @param {{scripts: Record<string, string>, configuration: Record<string, string>, with_context: boolean}} frame */
+function bind(frame) {
+  const began = process.hrtime.bigint();
+  withContext = frame.with_context;
+  Object.defineProperty(globalThis, 'configuration', { value: Object.freeze(frame.configuration) });
+  for (const [action, text] of Object.entries(frame.scripts)) {
+    const loaded = load(action, text, scriptRequire);
+    if (loaded instanceof BindFailure) {
+      const error = errorJson(loaded.error);
+      send(
+        `{"t":"bind_error","action":${stringify(action)},"line":${loaded.line},"error":${error}}`,
+      );
+      return;
+    }
+    bound[action] = loaded;
+  }
+  const us = (process.hrtime.bigint() - began) / 1000n;
+  send(`{"t":"bound","actions":${stringify(Object.keys(bound))},"us":${us}}`);
+}
+
+/** @param {{id: string, action: string, args: unknown[], context: object}} frame */
+function invoke(frame) {
+  const invocation = new Invocation(frame.id, limits, send, () => {
+    current = null;
+    lines.attribute(null);
+    channel.ref();
+  });
+  current = invocation;
+  lastId = invocation.idJson;
+  lines.attribute(invocation.idJson);
+  // Nothing of ours keeps the loop alive now: if the script leaves nothing pending, it drains.
+  channel.unref();
+  const args = frame.args;
+  if (withContext) args[args.length] = frame.context;
+  args[args.length] = invocation.callback;
+  let returned;
+  try {
+    returned = apply(bound[frame.action], undefined, args);
+  } catch (error) {
+    if (!invocation.fail('threw', error)) invocation.violate('threw_after_callback', error);
+    return;
+  }
+  if (isObject(returned)) watchPromise(invocation, returned);
+}
+
+/**
+ * A promise alone completes nothing (C§4.1), but its rejection is worth knowing at once.
+ * @param {Invocation} invocation
+ * @param {any} returned
+ */
+function watchPromise(invocation, returned) {
+  try {
+    if (typeof returned.then !== 'function') return;
+  } catch {
+    return;
+  }
+  onRejection(returned, (reason) => {
+    if (!invocation.fail('rejected', reason)) invocation.violate('rejected_after_callback', reason);
+  });
+}
+
+function close() {
+  reallyExit(EXIT_CODES.CLOSED);
+}
+
+process.on('beforeExit', () => {
+  channel.ref();
+  current?.fail('callback_never_called', {
+    name: 'Error',
+    message: 'the script ended without calling back, and nothing is pending that could',
+  });
+});
+
+process.on('uncaughtException', (error, origin) => {
+  const rejection = origin === 'unhandledRejection';
+  const kind = rejection ? 'unhandled_rejection' : 'uncaught_exception';
+  if (current === null) {
+    send(`{"t":"fault","id":${lastId},"kind":"${kind}","error":${errorJson(error)}}`);
+  } else if (!current.fail(kind, error)) {
+    current.violate(rejection ? 'rejected_after_callback' : 'threw_after_callback', error);
+  }
+});
+
+watchExits((code) => send(`{"t":"exit","id":${current?.idJson ?? null},"code":${code}}`));
+
+/** Scripts that clean up "all handles" must not find ours. */
+function hideChannel() {
+  const target = /** @type {any} */ (process);
+  const handles = target._getActiveHandles.bind(process);
+  target._getActiveHandles = () =>
+    handles().filter((/** @type {unknown} */ one) => one !== channel);
+}
+
+hideChannel();
+// An own, fixed `emit`: a script that patches EventEmitter can't cut us off.
+Object.defineProperty(channel, 'emit', { value: EventEmitter.prototype.emit });
+channel.on('data', (chunk) => {
+  let frames;
+  try {
+    frames = decoder.feed(/** @type {Buffer} */ (chunk));
+  } catch {
+    reallyExit(EXIT_CODES.PROTOCOL);
+    return;
+  }
+  for (let index = 0; index < frames.length; index++) {
+    const receive = receivers[frames[index].t];
+    if (receive === undefined) reallyExit(EXIT_CODES.PROTOCOL);
+    else receive(frames[index]);
+  }
+});
+channel.on('error', close);
+channel.on('close', close);
