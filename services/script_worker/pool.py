@@ -390,21 +390,23 @@ class Pool:
         )
 
     def _report(self, call: _Call, attempt: _Attempt) -> Run:
+        answer = attempt.answer
+        if answer.failure is None and isinstance(answer.frame, Result):
+            outcome = verdict(call.action, answer.frame)
+        else:
+            outcome = answer.failure or Failed.of(Detail.PROTOCOL_ERROR)
+        bound, ran = timedelta(seconds=attempt.bound), timedelta(seconds=attempt.ran)
+        if isinstance(outcome, Value) and not answer.violations and not answer.console:
+            return Run(outcome, (), (), bound, ran, attempt.runner)  # no text to redact
         shelf = self._shelves.get(call.bundle.key)
         forms = shelf.configuration if shelf else ConfigurationForms(call.bundle.configuration)
         redact = Redactor(forms, call.action, call.arguments)
-        answer = attempt.answer
-        frame = answer.frame
-        if answer.failure is None and isinstance(frame, Result):
-            outcome = verdict(call.action, frame)
-        else:
-            outcome = answer.failure or Failed.of(Detail.PROTOCOL_ERROR)
         return Run(
             outcome=_redacted(outcome, redact),
             violations=tuple(_violation(broken, redact) for broken in answer.violations),
             console=tuple(_console_line(line, redact) for line in answer.console),
-            bound=timedelta(seconds=attempt.bound),
-            ran=timedelta(seconds=attempt.ran),
+            bound=bound,
+            ran=ran,
             runner=attempt.runner,
         )
 

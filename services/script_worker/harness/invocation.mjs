@@ -8,9 +8,9 @@
 import { brief, errorJson } from './errors.mjs';
 import {
   activeResources,
+  heapStatistics,
   hrtime,
   isObject,
-  memoryUsage,
   setImmediate,
   stringify,
 } from './primordials.mjs';
@@ -109,7 +109,7 @@ export class Invocation {
       violations += `${index ? ',' : ''}{${this.#violations[index]}}`;
     }
     const us = (hrtime() - this.#began) / 1000n;
-    const heap = memoryUsage().heapUsed;
+    const heap = heapStatistics().used_heap_size;
     const handles = activeResources().length;
     ended();
     this.send(
