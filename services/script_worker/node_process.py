@@ -236,11 +236,11 @@ class NodeProcess(asyncio.Protocol):
             self.kill(self.doomed)
 
     async def _connect(self, ours: socket.socket, reader: int) -> None:
-        pipe = os.fdopen(reader, "rb", 0)
+        # The loop owns what it was handed, also when it fails or is cancelled: a second close
+        # could hit somebody else's descriptor.
         try:
-            await self._loop.connect_read_pipe(lambda: self._output, pipe)
+            await self._loop.connect_read_pipe(lambda: self._output, os.fdopen(reader, "rb", 0))
         except BaseException:
-            pipe.close()
             ours.close()
             raise
         await self._loop.create_unix_connection(lambda: self, sock=ours)

@@ -58,6 +58,8 @@ LINGER: Final = 0.25
 """Seconds after its last call before a spotless runner is killed: scripts may still be saying
 goodbye to their database (`finally { await client.end() }`), which is normal (C§4.1)."""
 GONE_WITHIN: Final = 5.0
+PATIENCE: Final = 0.25
+"""Seconds that a call waits for room while warm runners serve others; about a cold start."""
 _CRASHES: Final = {
     RetireReason.CRASH,
     RetireReason.OUT_OF_MEMORY,
@@ -193,6 +195,7 @@ class _Attempt:
 class _Waiter:
     bundle: Bundle
     lease: asyncio.Future[_Lease | None]
+    since: float
 
 
 def _unobserved(_: PoolEvent) -> None:
@@ -284,12 +287,12 @@ class Pool:
         return {
             "busy": len(self._owned) - len(self._idle),
             "idle": len(self._idle),
-            "blank": len(self._blanks),
+            "blank": sum(blank.state is State.BLANK for blank in self._blanks),
         }
 
     def pids(self) -> frozenset[int]:
         """The processes that may be alive."""
-        return frozenset(process.pid for process in self._alive)
+        return frozenset(process.pid for process in self._alive if process.pid)
 
     @property
     def launcher_pid(self) -> int | None:
@@ -424,7 +427,9 @@ class Pool:
                 return lease
         if shelf.retry_at >= call.deadline:
             return None
-        return await self._wait(_Waiter(call.bundle, self._loop.create_future()), call.deadline)
+        return await self._wait(
+            _Waiter(call.bundle, self._loop.create_future(), self._loop.time()), call.deadline
+        )
 
     def _take(self, bundle: Bundle) -> _Lease | None:
         """A process for this call, if one can be had right now."""
@@ -485,14 +490,25 @@ class Pool:
             self._release(lease)
 
     def _serve(self) -> None:
-        """Give what is free to those who wait, in their order (rule 5)."""
-        for waiter in [*self._waiting]:
-            if waiter.lease.done():
-                continue
+        """Give what is free to those who wait, in their order (rule 5).
+
+        Unless somebody has waited too long, a warm runner first serves all who wait for it:
+        evicting it for the next in line would make every call of a full pool a cold one.
+        """
+        waiters = [waiter for waiter in self._waiting if not waiter.lease.done()]
+        if not any(map(self._starves, waiters)):
+            waiters.sort(key=lambda waiter: not self._shelf(waiter.bundle).idle)
+        for waiter in waiters:
             lease = self._take(waiter.bundle)
             if lease is not None:
                 del self._waiting[waiter]
                 waiter.lease.set_result(lease)
+
+    def _starves(self, waiter: _Waiter) -> bool:
+        """Whether it waits for room, not for its own connection's runners, and for too long."""
+        now, shelf = self._loop.time(), self._shelf(waiter.bundle)
+        full = shelf.count >= self._limits.max_processes_per_connection or now < shelf.retry_at
+        return not full and now - waiter.since > PATIENCE
 
     def _dismiss(self) -> None:
         for waiter in self._waiting:

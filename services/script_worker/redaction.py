@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Final
@@ -18,7 +19,7 @@ from shared.contracts import Action
 MASK: Final = "[redacted]"
 MIN_CONFIGURATION: Final = 4
 """Shorter configuration values (a port, "dev", "1") are no secrets, and masking them would tear
-every text apart. Passwords are masked whatever their length."""
+every text apart. Shorter passwords are masked where they stand alone."""
 _MIN_ENCODED: Final = 6
 _MIN_PARTIAL: Final = 4
 _MIN_LINE: Final = 8
@@ -54,7 +55,7 @@ class Redactor:
             self._forms = self._all_forms()
         for form in self._forms:
             if form in text:
-                text = text.replace(form, MASK)
+                text = _masked(text, form)
         return _without_cut_secret(text, self._forms) if truncated else text
 
     def _all_forms(self) -> list[str]:
@@ -126,6 +127,13 @@ def _base64_forms(raw: bytes) -> Iterator[str]:
         if len(core) >= _MIN_ENCODED:
             yield core
             yield core.replace("+", "-").replace("/", "_")
+
+
+def _masked(text: str, form: str) -> str:
+    if len(form) >= MIN_CONFIGURATION:
+        return text.replace(form, MASK)
+    # A password of "e" within words would tear the text apart, and give itself away by it.
+    return re.sub(rf"(?<!\w){re.escape(form)}(?!\w)", MASK, text)
 
 
 def _without_cut_secret(text: str, forms: Iterable[str]) -> str:

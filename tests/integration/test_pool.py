@@ -1,0 +1,481 @@
+"""The pool through real processes: who gets which runner, and what may go wrong meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.script_worker.bundle import Bundle
+from services.script_worker.node_process import HarnessExit, NodeCommand
+from services.script_worker.pool import (
+    LateViolation,
+    Leased,
+    Pool,
+    PoolEvent,
+    PoolLimits,
+    Retired,
+    RetireReason,
+    Run,
+)
+from services.script_worker.verdicts import Value
+from shared.contracts import Action, Detail, Failed, ViolationKind
+
+COMMAND = NodeCommand.installed()
+SOON = 10.0
+LOGIN = """
+function login(email, password, callback) {
+  global.calls = (global.calls || 0) + 1;
+  const reply = () => callback(null, { user_id: process.pid, calls: global.calls });
+  switch (password) {
+    case 'spin': for (;;) {}
+    case 'wait': return setTimeout(reply, 1e6);
+    case 'stall': return;
+    case 'slow': return setTimeout(reply, 100);
+    case 'die': return process.kill(process.pid, 'SIGKILL');
+    case 'leak': global.leaked = setInterval(() => {}, 1e6); return reply();
+    case 'fault': setTimeout(() => { throw new Error('too late'); }, 5); return reply();
+    case 'fail': console.log('no', password, configuration.TOKEN, Buffer.from(password));
+      return callback(new Error(`no such ${password} for ${configuration.TOKEN}`));
+    default: return reply();
+  }
+}
+"""
+QUIET = PoolLimits(blanks=0)
+
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, bool]]:
+    return "asyncio", {"use_uvloop": request.param == "uvloop"}
+
+
+def bundle(number: int = 1, revision: str = "0", script: str = LOGIN) -> Bundle:
+    configuration = {"TOKEN": "s3cr3t-t0ken"}
+    return Bundle(f"con_{number:016}", revision * 32, {Action.LOGIN: script}, configuration)
+
+
+@dataclass
+class Caller:
+    """A pool with what it told its observer, and short ways to call it."""
+
+    pool: Pool
+    events: list[PoolEvent] = field(default_factory=list)
+
+    async def login(
+        self, password: str = "x", *, of: Bundle | None = None, within: float = SOON
+    ) -> Run:
+        return await self.pool.run(
+            of or bundle(),
+            Action.LOGIN,
+            ["alice@example.com", password],
+            context={},
+            deadline=asyncio.get_running_loop().time() + within,
+        )
+
+    async def pid(self, password: str = "x", *, of: Bundle | None = None) -> int:
+        return pid_of(await self.login(password, of=of))
+
+    @property
+    def retired(self) -> list[RetireReason]:
+        return [event.reason for event in self.events if isinstance(event, Retired)]
+
+    @property
+    def sources(self) -> list[str]:
+        return [event.source for event in self.events if isinstance(event, Leased)]
+
+
+@asynccontextmanager
+async def opened(
+    limits: PoolLimits = QUIET, command: NodeCommand = COMMAND
+) -> AsyncIterator[Caller]:
+    """Whatever the test does, every process that was ever seen is gone afterwards."""
+    events: list[PoolEvent] = []
+    pool = Pool(command, limits=limits, observe=events.append, worker="test")
+    async with pool:
+        caller, seen = Caller(pool, events), set[int]()
+        seen.add(pool.launcher_pid or 0)
+        yield caller
+        seen |= pool.pids()
+    assert [] == [pid for pid in seen if pid and alive(pid)]
+
+
+def pid_of(run: Run) -> int:
+    assert isinstance(run.outcome, Value), run
+    return int(run.outcome.value["user_id"])
+
+
+def detail_of(run: Run) -> Detail:
+    assert isinstance(run.outcome, Failed), run
+    return run.outcome.detail
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+async def eventually(condition: Callable[[], bool]) -> bool:
+    """Polled: what is awaited here happens in another process, or in the kernel."""
+    try:
+        async with asyncio.timeout(SOON):
+            while not condition():  # noqa: ASYNC110
+                await asyncio.sleep(0.005)
+    except TimeoutError:
+        return False
+    return True
+
+
+async def test_a_runner_keeps_its_global_and_serves_its_connection_only() -> None:
+    async with opened() as caller:
+        first = await caller.login()
+        second = await caller.login()
+        other = await caller.login(of=bundle(2))
+        newer = await caller.login(of=bundle(1, revision="1"))
+
+    assert isinstance(second.outcome, Value)
+    assert 2 == second.outcome.value["calls"]
+    assert pid_of(first) == pid_of(second)
+    assert 3 == len({pid_of(first), pid_of(other), pid_of(newer)})
+    assert ["cold", "warm", "cold", "cold"] == caller.sources
+    assert second.runner is not None
+    assert (True, 2, "test") == (second.runner.warm, second.runner.uses, second.runner.worker)
+
+
+async def test_a_first_call_takes_a_blank_and_another_one_takes_its_place() -> None:
+    async with opened(PoolLimits(blanks=1)) as caller:
+        assert await eventually(lambda: 1 == caller.pool.states()["blank"])
+        blank = caller.pool.pids()
+        first = await caller.pid()
+
+        assert {first} == blank
+        assert ["blank"] == caller.sources
+        assert await eventually(lambda: 1 == caller.pool.states()["blank"])
+
+
+@pytest.mark.parametrize(
+    ("password", "detail"), [("spin", Detail.CPU_BOUND), ("wait", Detail.WAITING)]
+)
+async def test_the_deadline_kills_says_why_and_is_not_late(password: str, detail: Detail) -> None:
+    loop = asyncio.get_running_loop()
+    async with opened() as caller:
+        pid = await caller.pid()
+        deadline = loop.time() + 0.4
+        run = await caller.login(password, within=0.4)
+        late = loop.time() - deadline
+
+        assert detail == detail_of(run)
+        assert -0.005 <= late < 0.1
+        assert await eventually(lambda: not alive(pid))
+        assert pid != await caller.pid()
+    assert [RetireReason.TIMEOUT, RetireReason.DRAIN] == caller.retired
+
+
+async def test_a_script_that_can_never_call_back_is_told_at_once() -> None:
+    async with opened() as caller:
+        pid = await caller.pid()
+        run = await caller.login("stall", within=20)
+
+        assert Detail.CALLBACK_NEVER_CALLED == detail_of(run)
+        assert run.ran < timedelta(milliseconds=200)
+        assert pid == await caller.pid()
+
+
+async def test_cancelling_a_run_kills_its_runner_and_frees_its_slot() -> None:
+    async with opened(replace(QUIET, max_processes_per_connection=1)) as caller:
+        pid = await caller.pid()
+        async with asyncio.TaskGroup() as group:
+            doomed = group.create_task(caller.login("wait"))
+            await asyncio.sleep(0.05)
+            doomed.cancel()
+        assert await eventually(lambda: not alive(pid))
+        assert pid != await caller.pid()
+    assert RetireReason.CANCELLED == caller.retired[0]
+
+
+@pytest.mark.parametrize("after", [0.0, 0.001, 0.01, 0.04, 0.08])
+async def test_cancelling_during_the_start_leaves_no_process_and_no_slot_behind(
+    after: float,
+) -> None:
+    async with opened(replace(QUIET, max_processes_per_connection=1)) as caller:
+        async with asyncio.TaskGroup() as group:
+            doomed = group.create_task(caller.login("slow"))
+            await asyncio.sleep(after)
+            doomed.cancel()
+        assert await eventually(lambda: not caller.pool.pids())
+        assert {"busy": 0, "idle": 0, "blank": 0} == caller.pool.states()
+        await caller.pid()
+
+
+async def test_cancelling_one_that_waits_passes_its_turn_on() -> None:
+    async with opened(replace(QUIET, max_processes_per_connection=1)) as caller:
+        async with asyncio.TaskGroup() as group:
+            first = group.create_task(caller.login("slow"))
+            await asyncio.sleep(0.02)
+            second = group.create_task(caller.login())
+            third = group.create_task(caller.login())
+            await asyncio.sleep(0.02)
+            second.cancel()
+        assert pid_of(first.result()) == pid_of(third.result())
+        assert {"busy": 0, "idle": 1, "blank": 0} == caller.pool.states()
+
+
+async def test_one_connection_gets_no_more_processes_than_its_share() -> None:
+    async with opened(replace(QUIET, max_processes_per_connection=2)) as caller:
+        async with asyncio.TaskGroup() as group:
+            calls = [group.create_task(caller.login("slow")) for _ in range(6)]
+            other = group.create_task(caller.login(of=bundle(2)))
+        assert 2 == len({pid_of(call.result()) for call in calls})
+        assert pid_of(other.result())
+
+
+async def test_waiting_for_a_slot_ends_at_the_deadline() -> None:
+    async with opened(replace(QUIET, max_processes_per_connection=1)) as caller:
+        await caller.pid()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(caller.login("wait", within=0.5))
+            await asyncio.sleep(0.02)
+            run = await caller.login(within=0.2)
+        assert Detail.RUNNER_UNAVAILABLE == detail_of(run)
+
+
+async def test_the_least_recently_used_runner_makes_room() -> None:
+    async with opened(replace(QUIET, max_processes=2)) as caller:
+        first = await caller.pid(of=bundle(1))
+        second = await caller.pid(of=bundle(2))
+        assert first == await caller.pid(of=bundle(1))
+        await caller.pid(of=bundle(3))
+
+        assert [RetireReason.EVICTED] == caller.retired
+        assert await eventually(lambda: not alive(second))
+        assert first == await caller.pid(of=bundle(1))
+
+
+async def test_a_runner_that_died_while_idle_costs_nobody_anything() -> None:
+    async with opened() as caller:
+        pid = await caller.pid()
+        for _ in range(5):
+            os.kill(pid, signal.SIGKILL)
+            pid, before = await caller.pid(), pid
+            assert pid != before
+
+
+async def test_a_lost_launcher_is_replaced_and_the_next_calls_succeed() -> None:
+    async with opened(PoolLimits(blanks=1)) as caller:
+        before = await caller.pid()
+        launcher = caller.pool.launcher_pid
+        assert launcher is not None
+        os.kill(launcher, signal.SIGKILL)
+        assert await eventually(lambda: not alive(before))
+        after = await caller.pid()
+
+        assert before != after
+        assert launcher != caller.pool.launcher_pid
+
+
+async def test_a_death_in_the_middle_is_a_crash_and_not_repeated() -> None:
+    async with opened() as caller:
+        await caller.pid()
+        run = await caller.login("die")
+
+        assert isinstance(run.outcome, Failed)
+        assert (Detail.PROCESS_DIED, "the process died by SIGKILL") == (
+            run.outcome.detail,
+            run.outcome.message,
+        )
+        assert [RetireReason.CRASH] == caller.retired
+
+
+async def test_a_connection_whose_runners_keep_dying_has_to_wait() -> None:
+    limits = replace(QUIET, crashes_before_backoff=2, backoff=timedelta(milliseconds=300))
+    loop = asyncio.get_running_loop()
+    async with opened(limits) as caller:
+        for _ in range(2):
+            assert Detail.PROCESS_DIED == detail_of(await caller.login("die"))
+        crashed = loop.time()
+        refused = await caller.login(within=0.1)
+        assert Detail.RUNNER_UNAVAILABLE == detail_of(refused)
+        await caller.pid(of=bundle(2))
+        await caller.pid()
+
+        assert loop.time() - crashed >= 0.29
+
+
+@pytest.mark.parametrize(
+    ("limits", "reason"),
+    [
+        (replace(QUIET, max_uses=3, uses_jitter=0.0), RetireReason.USES),
+        (replace(QUIET, max_age=timedelta(0)), RetireReason.AGE),
+    ],
+)
+async def test_a_worn_runner_is_retired_after_its_call(
+    limits: PoolLimits, reason: RetireReason
+) -> None:
+    async with opened(limits) as caller:
+        pids = [await caller.pid() for _ in range(4)]
+
+    assert 1 < len(set(pids))
+    assert {reason, RetireReason.DRAIN} >= set(caller.retired)
+    assert reason == caller.retired[0]
+
+
+async def test_an_idle_runner_is_retired_in_time() -> None:
+    async with opened(replace(QUIET, max_idle=timedelta(0))) as caller:
+        pid = await caller.pid()
+
+        assert await eventually(lambda: not alive(pid))
+        assert [RetireReason.IDLE] == caller.retired
+
+
+async def test_handles_that_only_grow_retire_their_runner() -> None:
+    async with opened() as caller:
+        pid = await caller.pid()
+        for _ in range(12):
+            await caller.login("leak")
+
+        assert pid != await caller.pid()
+        assert [RetireReason.MEMORY_GROWTH] == caller.retired
+
+
+async def test_a_new_revision_retires_the_old_ones_when_they_are_idle() -> None:
+    old, new = bundle(1, "0"), bundle(1, "1")
+    async with opened() as caller:
+        await caller.pid(of=old)
+        async with asyncio.TaskGroup() as group:
+            slow = group.create_task(caller.login("slow", of=old))
+            await asyncio.sleep(0.02)
+            caller.pool.revision_changed(old.connection_id, new.revision)
+        assert pid_of(slow.result())
+        assert [RetireReason.REVISION_CHANGED] == caller.retired
+        pid = await caller.pid(of=new)
+        assert pid == await caller.pid(of=new)
+
+
+async def test_a_fault_after_the_callback_leaves_the_result_and_retires_the_runner() -> None:
+    async with opened() as caller:
+        pid = pid_of(await caller.login("fault"))
+
+        assert await eventually(lambda: [RetireReason.FAULT_AFTER_CALLBACK] == caller.retired)
+        late = [event.kind for event in caller.events if isinstance(event, LateViolation)]
+        assert [ViolationKind.FAULT_AFTER_CALLBACK] == late
+        assert await eventually(lambda: not alive(pid))
+        assert pid != await caller.pid()
+
+
+async def test_neither_the_password_nor_the_configuration_leaves_with_a_text() -> None:
+    async with opened() as caller:
+        run = await caller.login("fail")
+
+    assert isinstance(run.outcome, Failed)
+    assert "no such [redacted] for [redacted]" == run.outcome.message
+    shown = " ".join(line.text for line in run.console)
+    assert shown.startswith("no [redacted] [redacted]")
+    assert "s3cr3t" not in repr(run)
+
+
+async def test_draining_finishes_what_is_in_hand_and_refuses_the_rest() -> None:
+    async with opened() as caller:
+        await caller.pid()
+        async with asyncio.TaskGroup() as group:
+            slow = group.create_task(caller.login("slow"))
+            await asyncio.sleep(0.02)
+            await caller.pool.drain()
+        assert pid_of(slow.result())
+        assert frozenset() == caller.pool.pids()
+        assert Detail.RUNNER_UNAVAILABLE == detail_of(await caller.login())
+
+
+async def test_leaving_by_an_exception_kills_what_runs() -> None:
+    pids: set[int] = set()
+    with pytest.raises(ZeroDivisionError):
+        async with Pool(COMMAND, limits=PoolLimits(blanks=2)) as pool:
+            assert await eventually(lambda: 2 == pool.states()["blank"])
+            pids |= pool.pids()
+            _ = 1 / 0
+
+    assert pids
+    assert not any(map(alive, pids))
+
+
+async def test_a_node_that_is_not_there_is_a_lack_of_capacity() -> None:
+    command = replace(COMMAND, node=Path("/nonexistent/node"))
+    async with opened(PoolLimits(blanks=1), command) as caller:
+        run = await caller.login()
+
+        assert Detail.RUNNER_UNAVAILABLE == detail_of(run)
+
+
+async def test_a_missing_script_and_a_passed_deadline_start_nothing() -> None:
+    async with opened() as caller:
+        missing = await caller.pool.run(
+            bundle(), Action.CREATE, [{}], context={}, deadline=float("inf")
+        )
+        late = await caller.login(within=-1)
+
+        assert Detail.NO_SUCH_SCRIPT == detail_of(missing)
+        assert Detail.DEADLINE_PASSED == detail_of(late)
+        assert frozenset() == caller.pool.pids()
+
+
+async def test_arguments_too_large_for_a_frame_are_refused_and_harm_nothing() -> None:
+    async with opened() as caller:
+        pid = await caller.pid()
+        run = await caller.login("x" * 5_000_000)
+
+        assert Detail.RESULT_TOO_LARGE == detail_of(run)
+        assert pid == await caller.pid()
+
+
+async def test_a_script_that_spins_while_it_is_bound_meets_its_deadline_too() -> None:
+    script = "for (;;) {}\nfunction login(email, password, callback) { callback(null, null); }"
+    async with opened() as caller:
+        run = await caller.login(of=bundle(script=script), within=0.6)
+
+        assert Detail.CPU_BOUND == detail_of(run)
+
+
+async def test_a_broken_script_names_itself_and_keeps_no_process() -> None:
+    async with opened() as caller:
+        run = await caller.login(of=bundle(script="function login( {"))
+
+        assert isinstance(run.outcome, Failed)
+        assert Detail.BIND_ERROR == run.outcome.detail
+        assert "SyntaxError" in str(run.outcome.message)
+        assert [RetireReason.BIND_ERROR] == caller.retired
+
+
+async def test_many_calls_of_many_connections_all_get_their_own_answer() -> None:
+    limits = PoolLimits(blanks=1, max_processes=5, max_processes_per_connection=2)
+    script = LOGIN.replace("user_id: process.pid", "user_id: password, pid: process.pid")
+
+    async with opened(limits) as caller:
+
+        async def one(number: int) -> Any:  # noqa: ANN401
+            run = await caller.login(
+                f"pw-{number}", of=bundle(number % 7, script=script), within=30
+            )
+            assert isinstance(run.outcome, Value), run
+            return run.outcome.value["user_id"]
+
+        async with asyncio.TaskGroup() as group:
+            calls = [group.create_task(one(number)) for number in range(150)]
+        assert [f"pw-{number}" for number in range(150)] == [call.result() for call in calls]
+        assert caller.sources.count("warm") > 50
+        assert sum(caller.pool.states().values()) <= 5
+
+
+def test_the_exit_codes_are_those_of_the_harness() -> None:
+    table = COMMAND.harness.read_text()
+
+    for code in HarnessExit:
+        assert f"{code.name}: {code.value}" in table
+    assert len(HarnessExit) == table.partition("EXIT_CODES = ")[2].partition("}")[0].count(":")
