@@ -15,7 +15,8 @@ from services.script_worker import metrics
 from services.script_worker.consumer import Consumer
 from services.script_worker.execution import Collaborators, execute
 from services.script_worker.leases import Leases
-from services.script_worker.pool import Pool
+from services.script_worker.node_process import NodeCommand
+from services.script_worker.pool import Pool, PoolLimits
 from services.script_worker.revisions import Revisions
 from services.script_worker.settings import WorkerSettings
 from shared.database import open_database
@@ -31,7 +32,9 @@ _GAUGE_EVERY: Final = 5.0
 class Worker:
     """A running worker: consume, then drain."""
 
-    def __init__(self, consumer: Consumer, leases: Leases, pool: Pool, transport: Transport):
+    def __init__(
+        self, consumer: Consumer, leases: Leases, pool: Pool, transport: Transport
+    ) -> None:
         """Made by `open_worker`."""
         self._consumer = consumer
         self._leases = leases
@@ -66,6 +69,8 @@ class Worker:
         while True:
             metrics.LEASES.set(len(self._leases))
             metrics.CONNECTED.set(self._transport.connected)
+            for state, number in self._pool.states().items():
+                metrics.RUNNERS.labels(state).set(number)
             await asyncio.sleep(_GAUGE_EVERY)
 
 
@@ -78,7 +83,7 @@ async def open_worker(settings: WorkerSettings, transport: Transport) -> AsyncIt
             open_database(settings.database_dsn, application_name=settings.worker_name)
         )
         ledger = await owned.enter_async_context(Ledger(database))
-        pool = await owned.enter_async_context(Pool(settings.pool_limits, metrics.count_runner))
+        pool = await owned.enter_async_context(_pool(settings, str(worker)))
         leases = Leases(ledger, worker)
         its = Collaborators(
             worker=worker,
@@ -97,10 +102,19 @@ async def open_worker(settings: WorkerSettings, transport: Transport) -> AsyncIt
             database=database,
             names=names,
             concurrency=settings.concurrency,
-            execute=partial(_execute, its=its),
+            execute=partial(execute, its=its),
+            changed=pool.revision_changed,
         )
         yield Worker(consumer, leases, pool, transport)
 
 
-async def _execute(body: bytes, arrived: float, its: Collaborators):  # type: ignore[no-untyped-def]
-    return await execute(body, arrived, its)
+def _pool(settings: WorkerSettings, worker: str) -> Pool:
+    command = NodeCommand.installed(
+        node=settings.node, modules=settings.modules, data_bytes=settings.memory_per_process
+    )
+    limits = PoolLimits(
+        max_processes=settings.max_processes,
+        max_processes_per_connection=settings.processes_per_connection,
+        blanks=settings.blanks,
+    )
+    return Pool(command, limits=limits, observe=metrics.observe_pool, worker=worker)

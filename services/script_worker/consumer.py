@@ -26,7 +26,7 @@ LOOK_EVERY: Final = 5.0
 """Seconds between looks at the table of connections, should a control message be lost."""
 
 _CONNECTIONS: Final = """
-SELECT connection_id, worker_concurrency FROM connections
+SELECT connection_id, worker_concurrency, current_revision FROM connections
 WHERE current_revision IS NOT NULL ORDER BY connection_id
 """
 
@@ -48,12 +48,17 @@ class Consumer:
         names: Names,
         concurrency: int,
         execute: Callable[[bytes, float], Awaitable[Settlement]],
+        changed: Callable[[str, str], None],
     ) -> None:
-        """`concurrency`: executions in hand at once. `execute` gets a body and its arrival."""
+        """`concurrency`: executions in hand at once. `execute` gets a body and its arrival.
+
+        `changed` is told each connection and its current revision, again and again.
+        """
         self._transport = transport
         self._database = database
         self._names = names
         self._execute = execute
+        self._connection_changed = changed
         self._slots = asyncio.Semaphore(concurrency)
         self._consumed: dict[str, _Consumed] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -97,6 +102,8 @@ class Consumer:
         try:
             rows = await self._database.fetch(_CONNECTIONS)
             wanted = {row["connection_id"]: int(row["worker_concurrency"]) for row in rows}
+            for row in rows:
+                self._connection_changed(row["connection_id"], row["current_revision"])
             for connection_id in self._consumed.keys() - wanted.keys():
                 await self._stop(connection_id)
             for connection_id, prefetch in wanted.items():

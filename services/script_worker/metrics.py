@@ -6,10 +6,11 @@ time-out and a slow success can be told apart.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, assert_never
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from services.script_worker.pool import Leased, LateViolation, PoolEvent, Retired, Started
 from shared.contracts import ExecutionResult
 
 _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 15, 20, 25)
@@ -51,7 +52,7 @@ RUNNERS: Final = Gauge("script_worker_runners", "Node processes by state.", ["st
 LEASED: Final = Counter(
     "script_worker_runner_leases_total",
     "Invocations by the state of the process they got: warm, blank or cold.",
-    ["from_state"],
+    ["source"],
 )
 CONNECTED: Final = Gauge("script_worker_amqp_connected", "1 while the broker is connected.")
 
@@ -63,3 +64,19 @@ def observe(result: ExecutionResult) -> None:
     QUEUE_WAIT_SECONDS.observe(result.timings.queued.total_seconds())
     for violation in result.violations:
         VIOLATIONS.labels(str(violation.kind)).inc()
+
+
+def observe_pool(event: PoolEvent) -> None:
+    """Count what happens to Node processes."""
+    match event:
+        case Started(took):
+            RUNNERS_STARTED.inc()
+            RUNNER_START_SECONDS.observe(took.total_seconds())
+        case Leased(source):
+            LEASED.labels(source).inc()
+        case Retired(reason):
+            RUNNERS_RETIRED.labels(str(reason)).inc()
+        case LateViolation(_, kind):
+            VIOLATIONS.labels(str(kind)).inc()
+        case never:
+            assert_never(never)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from datetime import timedelta
 from pathlib import Path
 
 from pydantic import Field
@@ -37,12 +36,6 @@ class WorkerSettings(ServiceSettings):
     modules: Path | None = Field(
         default=None, description="folder whose node_modules scripts may require"
     )
-    drain_budget: timedelta = Field(
-        default=timedelta(seconds=30),
-        gt=timedelta(0),
-        description="how long a stopping worker waits for executions in hand: deadline + 10 s",
-    )
-
     @property
     def worker_name(self) -> str:
         """Names this process to the broker and the database."""

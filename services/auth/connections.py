@@ -1,0 +1,428 @@
+"""Connections: identity sources with their action scripts, as the Management API keeps them.
+
+Rule 1: scripts and configuration form a revision, named by a keyed hash of its content; a change
+makes a new one, and an old one is never rewritten.
+Rule 2: configuration is sealed at rest, afresh on each write, and is write-only: it reads back as
+ciphertext. Ciphertext sent back verbatim means "unchanged" (C§6.4).
+Rule 3: `options` is replaced wholesale by an update (C§7.4).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import json
+import secrets
+import string
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Final, Literal
+
+import structlog
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from shared.contracts import Action, Sealed
+from shared.database import Database, Session, UniqueViolation
+from shared.errors import ServiceError, Unavailable
+from shared.sealing import KeyRing
+from shared.topology import Names
+from shared.transport import Message, Transport
+
+log = structlog.get_logger(__name__)
+
+MAX_SCRIPT_BYTES: Final = 100 * 1024  # C§4.2
+MAX_CONFIGURATION_VALUES: Final = 100
+CONTROL_WITHIN: Final = timedelta(seconds=2)
+_CIPHERTEXT: Final = "tr1."
+_STORED_ONLY: Final = {"change_username", "change_phone_number"}  # C§1.1: accepted, never called
+_DEFAULTS: Final[dict[str, Any]] = {
+    "mfa": {"active": True, "return_enroll_settings": True},
+    "passwordPolicy": "good",
+    "strategy_version": 2,
+    "brute_force_protection": True,
+}
+_ALWAYS: Final[dict[str, Any]] = {
+    "authentication_methods": {
+        "password": {"enabled": True, "api_behavior": "required", "signup_behavior": "allow"},
+        "passkey": {"enabled": False},
+        "email_otp": {"enabled": False},
+        "phone_otp": {"enabled": False},
+    },
+    "passkey_options": {
+        "challenge_ui": "both",
+        "progressive_enrollment_enabled": True,
+        "local_enrollment_enabled": True,
+    },
+}
+
+
+class NameTaken(ServiceError):
+    """A connection with the same name already exists"""
+
+
+class Options(BaseModel):
+    """The options we act upon; every other one is kept as it came."""
+
+    model_config = ConfigDict(extra="allow", hide_input_in_errors=True)
+
+    enabledDatabaseCustomization: bool = False  # noqa: N815 - Auth0's spelling
+    import_mode: bool = False
+    enable_script_context: bool = False
+    disable_signup: bool = False
+    requires_username: bool = False
+    customScripts: dict[str, str] = Field(default_factory=dict)  # noqa: N815
+    configuration: dict[str, str] = Field(default_factory=dict, max_length=MAX_CONFIGURATION_VALUES)
+    set_user_root_attributes: Literal["on_each_login", "on_first_login", "never_on_login"] = (
+        "on_each_login"
+    )
+    non_persistent_attrs: list[str] = Field(default_factory=list)
+    script_timeout_seconds: float = Field(default=20, gt=0, le=20)
+    worker_concurrency: int = Field(default=4, ge=1, le=256)
+    failures_as_503: bool = False
+    show_script_messages: bool = False
+    ignore_mfa_factors: bool = False
+
+    @field_validator("customScripts")
+    @classmethod
+    def _scripts_are_known(cls, scripts: dict[str, str]) -> dict[str, str]:
+        for key, text in scripts.items():
+            if key not in {str(action) for action in Action} | _STORED_ONLY:
+                raise ValueError(f"there is no action script {key[:40]!r}")
+            if len(text.encode()) > MAX_SCRIPT_BYTES:
+                raise ValueError(f"the {key} script is above {MAX_SCRIPT_BYTES} bytes")
+        return scripts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connection:
+    """One connection as the rest of auth sees it; `options` is the public view."""
+
+    connection_id: str
+    name: str
+    display_name: str | None
+    revision: str
+    actions: frozenset[Action]
+    custom_database: bool
+    import_mode: bool
+    script_budget: timedelta
+    worker_concurrency: int
+    root_attributes: str
+    non_persistent_attrs: frozenset[str]
+    failures_as_503: bool
+    show_script_messages: bool
+    ignore_mfa_factors: bool
+    enabled_clients: frozenset[str]
+    realms: tuple[str, ...]
+    is_domain_connection: bool
+    metadata: Mapping[str, Any]
+    options: Mapping[str, Any] = field(repr=False)
+
+    def public(self) -> dict[str, Any]:
+        """The Management API's shape (C§7.4)."""
+        shape = {
+            "id": self.connection_id,
+            "name": self.name,
+            "strategy": "auth0",
+            "options": dict(self.options),
+            "is_domain_connection": self.is_domain_connection,
+            "realms": list(self.realms),
+            "enabled_clients": sorted(self.enabled_clients),
+            "authentication": {"active": True},
+            "connected_accounts": {"active": False},
+            "metadata": dict(self.metadata),
+        }
+        return shape if self.display_name is None else shape | {"display_name": self.display_name}
+
+
+_COLUMNS: Final = """
+SELECT c.*, r.scripts, r.configuration, r.with_context,
+       coalesce((SELECT array_agg(client_id) FROM connection_clients e
+                 WHERE e.connection_id = c.connection_id), '{}') AS enabled_clients
+FROM connections c JOIN connection_revisions r
+  ON r.connection_id = c.connection_id AND r.revision = c.current_revision
+"""
+
+
+class Connections:
+    """Reads and writes connections; tells the broker and the workers of changes."""
+
+    def __init__(
+        self, database: Database, ring: KeyRing, transport: Transport, names: Names
+    ) -> None:
+        """`transport` declares a connection's queue when it is created, not per request."""
+        self._database = database
+        self._ring = ring
+        self._transport = transport
+        self._names = names
+        self._cache = _Cache()
+
+    async def get(self, connection_id: str) -> Connection | None:
+        """By id."""
+        return await self._read("WHERE c.connection_id = $1", connection_id)
+
+    async def by_name(self, name: str) -> Connection | None:
+        """By name, or realm; cached for moments, because every login asks."""
+        cached = self._cache.get(name)
+        if cached is not None:
+            return cached
+        found = await self._read("WHERE c.name = $1 OR $1 = ANY(c.realms)", name)
+        if found is not None:
+            self._cache.put(name, found)
+        return found
+
+    async def page(self, *, name: str | None, offset: int, limit: int) -> tuple[list[Connection], int]:
+        """One page in the order of creation, and how many there are in all."""
+        rows = await self._database.fetch(
+            f"{_COLUMNS} WHERE $1::text IS NULL OR c.name = $1"
+            " ORDER BY c.created_at, c.connection_id OFFSET $2 LIMIT $3",
+            name,
+            offset,
+            limit,
+        )
+        total = await self._database.fetchval(
+            "SELECT count(*) FROM connections WHERE $1::text IS NULL OR name = $1", name
+        )
+        return [self._connection(dict(row)) for row in rows], int(total)
+
+    async def create(
+        self,
+        *,
+        name: str,
+        options: dict[str, Any],
+        display_name: str | None = None,
+        enabled_clients: tuple[str, ...] = (),
+        realms: tuple[str, ...] | None = None,
+        is_domain_connection: bool = False,
+        metadata: dict[str, Any] | None = None,
+    ) -> Connection:
+        """Create, with Auth0's defaults for what is missing. Raises NameTaken, Unavailable."""
+        connection_id = "con_" + _random(16)
+        merged = {**_DEFAULTS, **_ALWAYS, **options}
+        # The queue first: a connection without one would fail its first login.
+        await self._transport.declare(self._names.connection(connection_id))
+        try:
+            async with self._database.transaction() as session:
+                revision, public, known = await self._write_revision(
+                    session, connection_id, merged, {}
+                )
+                await session.execute(
+                    "INSERT INTO connections (connection_id, name, display_name, options, realms,"
+                    " is_domain_connection, metadata, current_revision, script_budget_ms,"
+                    " worker_concurrency) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+                    *(connection_id, name, display_name, json.dumps(public), list(realms or (name,))),
+                    *(is_domain_connection, json.dumps(metadata or {}), revision),
+                    *(int(known.script_timeout_seconds * 1000), known.worker_concurrency),
+                )
+                await _enable(session, connection_id, {client: True for client in enabled_clients})
+        except UniqueViolation:
+            await self._transport.delete_queue(self._names.request_queue(connection_id))
+            raise NameTaken from None
+        return await self._changed(connection_id)
+
+    async def update(self, connection: Connection, changes: dict[str, Any]) -> Connection:
+        """Apply a PATCH: what is given replaces what was there. Raises Unavailable."""
+        async with self._database.transaction() as session:
+            row = await session.fetchrow(
+                "SELECT r.configuration, r.with_context FROM connections c"
+                " JOIN connection_revisions r ON r.connection_id = c.connection_id"
+                " AND r.revision = c.current_revision WHERE c.connection_id = $1 FOR UPDATE OF c",
+                connection.connection_id,
+            )
+            if row is not None and "options" in changes:
+                await self._replace_options(session, connection, dict(row), changes["options"])
+            for column in ("display_name", "realms", "is_domain_connection", "metadata"):
+                if column in changes:
+                    value = changes[column]
+                    await session.execute(
+                        f"UPDATE connections SET {column} = $2, updated_at = now()"  # noqa: S608 - a fixed set
+                        " WHERE connection_id = $1",
+                        connection.connection_id,
+                        json.dumps(value) if column == "metadata" else value,
+                    )
+            if "enabled_clients" in changes:
+                wanted = set(changes["enabled_clients"])
+                status = {client: client in wanted for client in connection.enabled_clients | wanted}
+                await _enable(session, connection.connection_id, status)
+        return await self._changed(connection.connection_id)
+
+    async def enable_clients(self, connection: Connection, status: dict[str, bool]) -> None:
+        """Enable and disable clients (C§7.4)."""
+        async with self._database.transaction() as session:
+            await _enable(session, connection.connection_id, status)
+        await self._changed(connection.connection_id)
+
+    async def _replace_options(
+        self, session: Session, connection: Connection, row: dict[str, Any], options: dict[str, Any]
+    ) -> None:
+        merged = {**_ALWAYS, **options}
+        if row["with_context"]:  # documented as not switchable off again (C§1.2)
+            merged["enable_script_context"] = True
+        stored = json.loads(row["configuration"])
+        revision, public, known = await self._write_revision(
+            session, connection.connection_id, merged, stored
+        )
+        await session.execute(
+            "UPDATE connections SET options = $2, current_revision = $3, script_budget_ms = $4,"
+            " worker_concurrency = $5, updated_at = now() WHERE connection_id = $1",
+            connection.connection_id,
+            json.dumps(public),
+            revision,
+            int(known.script_timeout_seconds * 1000),
+            known.worker_concurrency,
+        )
+
+    async def _write_revision(
+        self, session: Session, connection_id: str, options: dict[str, Any], stored: dict[str, Any]
+    ) -> tuple[str, dict[str, Any], Options]:
+        known = Options.model_validate(options)
+        plain = {
+            name: self._plaintext(connection_id, name, value, stored)
+            for name, value in known.configuration.items()
+        }
+        revision = self._revision(known.customScripts, plain, known.enable_script_context)
+        sealed = {
+            name: self._ring.seal_at_rest(_place(connection_id, name), value.encode()).model_dump()
+            for name, value in plain.items()
+        }
+        await session.execute(
+            "INSERT INTO connection_revisions (connection_id, revision, scripts, configuration,"
+            " with_context) VALUES ($1, $2, $3, $4, $5)"
+            " ON CONFLICT (connection_id, revision) DO UPDATE SET configuration = excluded.configuration",
+            connection_id,
+            revision,
+            json.dumps(known.customScripts),
+            json.dumps(sealed),
+            known.enable_script_context,
+        )
+        public = {
+            name: value
+            for name, value in options.items()
+            if name not in {"customScripts", "configuration"}
+        }
+        return revision, public, known
+
+    def _plaintext(
+        self, connection_id: str, name: str, value: str, stored: dict[str, Any]
+    ) -> str:
+        """What a value sent to us means: our own ciphertext back is "unchanged" (C§6.4)."""
+        if name in stored:
+            sealed = Sealed.model_validate(stored[name])
+            if hmac.compare_digest(value.encode(), _ciphertext(sealed).encode()):
+                return self._ring.open_at_rest(_place(connection_id, name), sealed).decode()
+        return value
+
+    def _revision(
+        self, scripts: dict[str, str], configuration: dict[str, str], with_context: bool  # noqa: FBT001
+    ) -> str:
+        content = json.dumps([scripts, configuration, with_context], sort_keys=True).encode()
+        key = self._ring.keyed_hash_key("revision")
+        return hmac.new(key, content, hashlib.sha256).hexdigest()[:32]
+
+    async def _read(self, where: str, argument: str) -> Connection | None:
+        row = await self._database.fetchrow(f"{_COLUMNS} {where} LIMIT 1", argument)
+        return None if row is None else self._connection(dict(row))
+
+    async def _changed(self, connection_id: str) -> Connection:
+        self._cache.clear()
+        connection = await self.get(connection_id)
+        if connection is None:
+            raise Unavailable(f"connection {connection_id} vanished while it was written")
+        message = Message(
+            body=json.dumps({"connection_id": connection_id}).encode(),
+            type="trickle.connection.changed",
+            correlation_id=connection_id,
+        )
+        try:
+            await self._transport.publish(self._names.control, "", message, within=CONTROL_WITHIN)
+        except Unavailable:
+            log.info("control.unheard", next="workers look at the table every few seconds")
+        return connection
+
+    def _connection(self, row: dict[str, Any]) -> Connection:
+        options = json.loads(row["options"])
+        known = Options.model_validate(options)
+        scripts = json.loads(row["scripts"])
+        configuration = {
+            name: _ciphertext(Sealed.model_validate(sealed))
+            for name, sealed in json.loads(row["configuration"]).items()
+        }
+        if scripts:
+            options["customScripts"] = scripts
+        if configuration:
+            options["configuration"] = configuration
+        return Connection(
+            connection_id=row["connection_id"],
+            name=row["name"],
+            display_name=row["display_name"],
+            revision=row["current_revision"],
+            actions=frozenset(Action(key) for key in scripts if key not in _STORED_ONLY),
+            custom_database=known.enabledDatabaseCustomization,
+            import_mode=known.import_mode,
+            script_budget=timedelta(milliseconds=row["script_budget_ms"]),
+            worker_concurrency=row["worker_concurrency"],
+            root_attributes=known.set_user_root_attributes,
+            non_persistent_attrs=frozenset(known.non_persistent_attrs),
+            failures_as_503=known.failures_as_503,
+            show_script_messages=known.show_script_messages,
+            ignore_mfa_factors=known.ignore_mfa_factors,
+            enabled_clients=frozenset(row["enabled_clients"]),
+            realms=tuple(row["realms"]),
+            is_domain_connection=row["is_domain_connection"],
+            metadata=json.loads(row["metadata"]),
+            options=options,
+        )
+
+
+class _Cache:
+    """Connections by name for SECONDS: another replica's change is seen that late."""
+
+    SECONDS: Final = 2.0
+
+    def __init__(self) -> None:
+        self._held: dict[str, tuple[float, Connection]] = {}
+
+    def get(self, name: str) -> Connection | None:
+        until, connection = self._held.get(name, (0.0, None))
+        return connection if until > _now() else None
+
+    def put(self, name: str, connection: Connection) -> None:
+        if len(self._held) > 10_000:
+            self._held.clear()
+        self._held[name] = (_now() + self.SECONDS, connection)
+
+    def clear(self) -> None:
+        self._held.clear()
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+async def _enable(session: Session, connection_id: str, status: dict[str, bool]) -> None:
+    on = [client for client, enabled in status.items() if enabled]
+    off = [client for client, enabled in status.items() if not enabled]
+    await session.execute(
+        "INSERT INTO connection_clients SELECT $1, client_id FROM clients"
+        " WHERE client_id = ANY($2::text[]) ON CONFLICT DO NOTHING",
+        connection_id,
+        on,
+    )
+    await session.execute(
+        "DELETE FROM connection_clients WHERE connection_id = $1 AND client_id = ANY($2::text[])",
+        connection_id,
+        off,
+    )
+
+
+def _place(connection_id: str, name: str) -> str:
+    return f"connection/{connection_id}/configuration/{name}"
+
+
+def _ciphertext(sealed: Sealed) -> str:
+    return f"{_CIPHERTEXT}{sealed.key_id}.{sealed.data}"
+
+
+def _random(length: int) -> str:
+    return "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(length))

@@ -1,0 +1,68 @@
+"""auth's metrics. Label values are closed sets; ids, users and addresses never become labels.
+
+Names: docs/metrics.md, generated from here.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from prometheus_client import Counter, Gauge, Histogram
+
+MAX_CONNECTION_LABELS: Final = 50
+"""Connections are the operator's to name: above this many they count as `other`."""
+_labelled: set[str] = set()
+
+HTTP_SECONDS: Final = Histogram(
+    "auth_http_request_duration_seconds",
+    "Time to answer a request.",
+    ["route", "method", "status_class"],
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25),
+)
+HTTP_IN_FLIGHT: Final = Gauge("auth_http_requests_in_flight", "Requests being answered.")
+LOGINS: Final = Counter(
+    "auth_login_attempts_total", "Logins by what came of them.", ["connection", "result"]
+)
+MIGRATIONS: Final = Counter(
+    "auth_user_migrations_total",
+    "Users that a succeeded first login moved, or did not.",
+    ["connection", "result"],
+)
+HASH_SECONDS: Final = Histogram(
+    "auth_password_hash_duration_seconds",
+    "Time to hash or verify, waiting for a thread included.",
+    ["operation", "algorithm"],
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1),
+)
+HASH_QUEUE: Final = Gauge("auth_password_hash_queue_depth", "Hashes waiting or under way.")
+RPC_SECONDS: Final = Histogram(
+    "auth_script_rpc_duration_seconds",
+    "Time from an execution's mint to its answer.",
+    ["script", "outcome"],
+    buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 15, 20, 25),
+)
+RPC_IN_FLIGHT: Final = Gauge("auth_script_rpc_in_flight", "Executions waiting for their result.")
+REPLIES: Final = Counter(
+    "auth_script_rpc_replies_total",
+    "Results received: first, duplicate, late (nobody waits any more), unreadable.",
+    ["disposition"],
+)
+PUBLISHED: Final = Counter(
+    "auth_amqp_publish_total", "Publishes by what the broker said.", ["exchange", "outcome"]
+)
+CONNECTED: Final = Gauge("auth_amqp_connected", "1 while the broker is connected.")
+TOKENS: Final = Counter("auth_tokens_issued_total", "Tokens issued.", ["grant", "alg"])
+REAPED: Final = Counter(
+    "auth_executions_reaped_total", "Executions decided without a worker, by detail.", ["detail"]
+)
+REPUBLISHED: Final = Counter("auth_results_republished_total", "Results the outbox published.")
+
+
+def connection_label(name: str) -> str:
+    """The connection's name as a label, capped."""
+    if name in _labelled:
+        return name
+    if len(_labelled) < MAX_CONNECTION_LABELS:
+        _labelled.add(name)
+        return name
+    return "other"

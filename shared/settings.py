@@ -1,0 +1,126 @@
+"""The one module that reads the environment, once, in `__main__`; handed on as values.
+
+Every name begins with `TRICKLE_`, but `DATABASE_URL` and `AMQP_URL`, which other tools know too.
+All problems are reported at once, and none of them shows a value.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, Final, Literal, TypeVar
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from shared.errors import Misconfigured
+from shared.sealing import KeyRing
+
+PREFIX: Final = "TRICKLE_"
+
+
+class ServiceSettings(BaseSettings):
+    """What both services need."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="ignore",
+        env_prefix=PREFIX,
+        hide_input_in_errors=True,
+        populate_by_name=True,
+    )
+
+    database_url: SecretStr = Field(
+        validation_alias="DATABASE_URL", description="PostgreSQL 15 or later, postgresql://…"
+    )
+    amqp_url: SecretStr | None = Field(
+        default=None,
+        validation_alias="AMQP_URL",
+        description="RabbitMQ, amqp:// or amqps://; required unless both services share a process",
+    )
+    key_ring: SecretStr = Field(
+        description="`id:base64 of 32 bytes`, comma-separated; the first seals, all open"
+    )
+    broker_prefix: str = Field(
+        default="trickle",
+        pattern=r"^[a-z0-9._-]{1,64}$",
+        description="begins the name of every exchange and queue",
+    )
+    metrics_host: str = Field(default="127.0.0.1", description="where /metrics is served")
+    metrics_port: int = Field(default=9090, ge=0, le=65535, description="0: a free one")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="the least level that is written"
+    )
+    log_format: Literal["json", "console"] = Field(
+        default="json", description="console: for a person's eyes"
+    )
+    drain_budget: timedelta = Field(
+        default=timedelta(seconds=30),
+        gt=timedelta(0),
+        description="how long a stopping service waits for what is in hand: a script's deadline"
+        " of 20 s, and 10 s to publish and ack",
+    )
+
+    @field_validator("key_ring")
+    @classmethod
+    def _key_ring_parses(cls, value: SecretStr) -> SecretStr:
+        try:
+            KeyRing.parse(value.get_secret_value())
+        except Misconfigured as error:
+            raise ValueError(str(error)) from None
+        return value
+
+    @property
+    def ring(self) -> KeyRing:
+        """The key ring."""
+        return KeyRing.parse(self.key_ring.get_secret_value())
+
+    @property
+    def database_dsn(self) -> str:
+        """The database URL in the clear: it holds a password, so it is never logged."""
+        return self.database_url.get_secret_value()
+
+    @property
+    def amqp_dsn(self) -> str:
+        """The broker's URL in the clear. Raises Misconfigured when there is none."""
+        if self.amqp_url is None:
+            raise Misconfigured("AMQP_URL is not set")
+        return self.amqp_url.get_secret_value()
+
+
+S = TypeVar("S", bound=ServiceSettings)
+
+
+def read_settings(kind: type[S], environment: Mapping[str, str] | None = None) -> S:
+    """Read and validate; raises Misconfigured with every problem, one a line.
+
+    `environment` replaces the process's own, for services that share a process.
+    """
+    try:
+        if environment is None:
+            return kind()
+        return kind(**_values(kind, environment))
+    except ValidationError as error:
+        problems = [f"  {_env_name(kind, item['loc'])}: {item['msg']}" for item in error.errors()]
+        raise Misconfigured("\n".join(["the settings are not usable:", *problems])) from None
+
+
+def unknown_names(kind: type[ServiceSettings]) -> list[str]:
+    """Variables with our prefix that mean nothing: misspelt, or from another release."""
+    known = {_env_name(kind, (name,)) for name in kind.model_fields}
+    return sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
+
+
+def _values(kind: type[ServiceSettings], environment: Mapping[str, str]) -> dict[str, Any]:
+    names = {name: _env_name(kind, (name,)) for name in kind.model_fields}
+    return {name: environment[env] for name, env in names.items() if env in environment}
+
+
+def _env_name(kind: type[ServiceSettings], place: tuple[int | str, ...]) -> str:
+    name = str(place[0]) if place else "settings"
+    field = kind.model_fields.get(name)
+    if field is None:
+        return name
+    alias = field.validation_alias
+    return alias if isinstance(alias, str) else PREFIX + name.upper()

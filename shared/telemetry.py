@@ -1,0 +1,180 @@
+"""Logs, trace context and the metrics port.
+
+Logs are one JSON object a line. A redaction step masks what is named like a secret, whoever
+logs it; nobody should, and a test plants marked passwords to see that nobody does.
+Trace context is W3C's: `traceparent` comes in over HTTP, travels in the message, and stands on
+every log line of the execution.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import secrets
+import sys
+from collections.abc import AsyncIterator, Callable, MutableMapping
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import structlog
+import uvicorn
+from prometheus_client import REGISTRY, Histogram
+from prometheus_client.exposition import choose_encoder
+from pydantic import SecretBytes, SecretStr
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+log = structlog.get_logger(__name__)
+
+_SECRET_NAME: Final = re.compile(
+    r"password|secret|token|credential|authorization|cookie|api_?key|private|configuration|"
+    r"profile|dsn|database_url|amqp_url|key_ring",
+    re.IGNORECASE,
+)
+_MASK: Final = "[redacted]"
+_TRACEPARENT: Final = re.compile(r"^00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})$")
+_URL_PASSWORD: Final = re.compile(r"(\w+://[^\s:/@]*:)[^\s@]+@")
+
+LOOP_LAG: Final = Histogram(
+    "event_loop_lag_seconds",
+    "How late the event loop woke up from a short sleep.",
+    buckets=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1),
+)
+_LAG_EVERY: Final = 0.5
+
+
+def redact(
+    _logger: Any, _method: str, event: MutableMapping[str, Any]  # noqa: ANN401 - structlog's signature
+) -> MutableMapping[str, Any]:
+    """Mask secret-named values, secret types, and passwords inside URLs."""
+    for name, value in event.items():
+        if isinstance(value, SecretStr | SecretBytes) or (
+            name != "event" and _SECRET_NAME.search(name)
+        ):
+            event[name] = _MASK
+        elif isinstance(value, str) and "://" in value:
+            event[name] = _URL_PASSWORD.sub(rf"\1{_MASK}@", value)
+        elif isinstance(value, dict):
+            event[name] = dict(redact(None, "", dict(value)))
+    return event
+
+
+def configure_logging(level: str, form: str) -> None:
+    """Send structlog's and the standard library's lines to standard error, redacted."""
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+        redact,
+    ]
+    last = (
+        structlog.processors.JSONRenderer()
+        if form == "json"
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
+    structlog.configure(
+        processors=[*shared, last],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=shared,
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, last],
+    )
+    lines = logging.StreamHandler(sys.stderr)
+    lines.setFormatter(formatter)
+    logging.basicConfig(handlers=[lines], level=max(_number(level), logging.WARNING), force=True)
+
+
+def _number(level: str) -> int:
+    return logging.getLevelNamesMapping()[level.upper()]
+
+
+def new_traceparent() -> str:
+    """A trace of our own (W3C Trace Context, section 3.2): sampled."""
+    return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
+
+
+def child_traceparent(incoming: str | None) -> str:
+    """Continue the caller's trace under a span of our own; a malformed one starts a new trace."""
+    match = _TRACEPARENT.match(incoming or "")
+    if match is None or set(match[1]) == {"0"} or set(match[2]) == {"0"}:
+        return new_traceparent()
+    return f"00-{match[1]}-{secrets.token_hex(8)}-{match[3]}"
+
+
+async def watch_loop() -> None:
+    """Measure how late the event loop runs, until cancelled."""
+    loop = asyncio.get_running_loop()
+    while True:
+        before = loop.time()
+        await asyncio.sleep(_LAG_EVERY)
+        LOOP_LAG.observe(max(loop.time() - before - _LAG_EVERY, 0.0))
+
+
+@asynccontextmanager
+async def metrics_server(
+    host: str, port: int, ready: Callable[[], bool]
+) -> AsyncIterator[int]:
+    """Serve /metrics, /livez and /readyz on a port of their own; yields the port.
+
+    /livez answers when the event loop turns, and asks nothing else: an outage of the broker must
+    not restart the fleet. /readyz asks `ready`.
+    """
+
+    async def metrics(http_request: Request) -> Response:
+        encode, content_type = choose_encoder(http_request.headers.get("accept", ""))
+        return Response(encode(REGISTRY), media_type=content_type)
+
+    async def livez(_: Request) -> Response:
+        return JSONResponse({"status": "alive"})
+
+    async def readyz(_: Request) -> Response:
+        ok = ready()
+        return JSONResponse({"ready": ok}, status_code=200 if ok else 503)
+
+    app = Starlette(
+        routes=[Route("/metrics", metrics), Route("/livez", livez), Route("/readyz", readyz)]
+    )
+    async with serve_http(app, host, port) as bound, asyncio.TaskGroup() as tasks:
+        watching = tasks.create_task(watch_loop(), name="loop lag")
+        try:
+            yield bound
+        finally:
+            watching.cancel()
+
+
+@asynccontextmanager
+async def serve_http(
+    app: Any, host: str, port: int, *, drain: float = 5.0  # noqa: ANN401 - any ASGI application
+) -> AsyncIterator[int]:
+    """Serve an ASGI application inside the block; on leaving, requests in hand get `drain` seconds."""
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=True,
+        lifespan="off",
+        timeout_graceful_shutdown=int(drain),
+        timeout_keep_alive=75,
+        h11_max_incomplete_event_size=64 * 1024,
+    )
+    listening = config.bind_socket()
+    server = uvicorn.Server(config)
+    async with asyncio.TaskGroup() as tasks:
+        # `_serve` and not `serve`: that one takes over the process's signals.
+        serving = tasks.create_task(server._serve([listening]), name=f"http {port}")  # noqa: SLF001
+        try:
+            while not server.started and not serving.done():
+                await asyncio.sleep(0.005)
+            yield int(listening.getsockname()[1])
+        finally:
+            server.should_exit = True
