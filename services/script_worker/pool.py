@@ -711,15 +711,11 @@ def _unavailable(message: str, *, started: bool = True) -> Answer:
 
 
 def _redacted(outcome: Verdict, redact: Redactor) -> Verdict:
-    match outcome:
-        case Value():
-            return outcome
-        case Denied(message=None, code=None, user_id=None) | Failed(message=None, code=None):
-            return outcome
-        case Denied():
-            texts = {"message": outcome.message, "code": outcome.code, "user_id": outcome.user_id}
-        case Failed():
-            texts = {"message": outcome.message, "code": outcome.code}
+    if isinstance(outcome, Value):
+        return outcome
+    texts = {"message": outcome.message, "code": outcome.code}
+    if isinstance(outcome, Denied):
+        texts["user_id"] = outcome.user_id
     return outcome.model_copy(
         update={name: _clean(text, redact) for name, text in texts.items() if text is not None}
     )

@@ -79,7 +79,7 @@ def parser() -> argparse.ArgumentParser:
         epilog="exit codes: 0 succeeded, 1 denied, 2 failed, 64 usage error",
     )
     made.add_argument("script", metavar="SCRIPT", type=Path, help="file with the action script")
-    made.add_argument("--action", choices=[*Action], default=Action.LOGIN, type=Action)
+    made.add_argument("--action", choices=[str(a) for a in Action], default="login")
     made.add_argument(
         "--args", required=True, metavar="JSON", help='\'["alice@example.com", "secret"]\''
     )
@@ -114,7 +114,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def read(arguments: argparse.Namespace) -> Trial:
     """The trial of a command line; everything that can be wrong is said in a sentence."""
-    action: Action = arguments.action
+    action = Action(arguments.action)
     context = _json(arguments.context, "--context", dict) if arguments.context else {}
     bundle = Bundle(
         connection_id="con_" + "0" * 16,
@@ -272,7 +272,7 @@ def _configuration(path: Path | None) -> dict[str, str]:
         raise UsageError(message) from None  # the cause would quote a secret
 
 
-def _json(text: str, option: str, kind: type[list[Any]] | type[dict[str, Any]]) -> Any:  # noqa: ANN401
+def _json(text: str, option: str, kind: type[list[Any]] | type[dict[str, Any]]) -> Any:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:

@@ -134,21 +134,21 @@ async def test_a_child_starts_with_nothing_but_its_three_descriptors_and_the_cha
     code = await spawned.end()
     facts: dict[str, Any] = json.loads(spawned.read())
 
-    assert 0 == code
+    assert code == 0
     assert launcher_module.ENVIRONMENT.keys() >= facts["environment"].keys() - {"LC_CTYPE"}
     # One more is the directory that lists them.
-    assert [0, 1, 2, 3] == facts["descriptors"][:4]
+    assert facts["descriptors"][:4] == [0, 1, 2, 3]
     assert len(facts["descriptors"]) == 5
-    assert ("/", 0o077, True, "1") == (
+    assert (
         facts["cwd"],
         facts["umask"],
         facts["session"],
         facts["no_new_privs"],
-    )
+    ) == ("/", 0o077, True, "1")
     assert [0, 0] == facts["core"] == facts["size"]
-    assert [256, 256] == facts["files"]
-    assert ("/dev/null", "hello") == (facts["stdin"], facts["channel"])
-    assert 0 == facts["blocked"]
+    assert facts["files"] == [256, 256]
+    assert (facts["stdin"], facts["channel"]) == ("/dev/null", "hello")
+    assert facts["blocked"] == 0
     assert facts["ignored"] & 1 << (signal.SIGXFSZ - 1)
 
 
@@ -157,9 +157,9 @@ async def test_exit_codes_and_signals_are_reported(spawner: Spawner) -> None:
     killed = await python(spawner, "import os; os.kill(os.getpid(), 9)")
     missing = await Spawned().start(spawner, "/nonexistent/node")
 
-    assert 7 == await exited.end()
-    assert -9 == await killed.end()
-    assert 127 == await missing.end()
+    assert await exited.end() == 7
+    assert await killed.end() == -9
+    assert await missing.end() == 127
     assert b"cannot start /nonexistent/node" in missing.read()
 
 
@@ -178,7 +178,7 @@ async def test_a_daemon_in_a_session_of_its_own_dies_with_its_runner(spawner: Sp
     assert spawned.child is not None
     spawned.child.kill()
 
-    assert -9 == await spawned.end()
+    assert await spawned.end() == -9
     assert await gone(daemon)
 
 
@@ -190,7 +190,7 @@ async def test_many_children_leave_no_zombie_and_no_descriptor(spawner: Spawner)
     for _ in range(5):
         batch = [await Spawned().start(spawner, "/bin/true") for _ in range(10)]
         for spawned in batch:
-            assert 0 == await spawned.end()
+            assert await spawned.end() == 0
             spawned.read()
 
     assert ours == descriptors(os.getpid())
@@ -201,13 +201,12 @@ async def test_many_children_leave_no_zombie_and_no_descriptor(spawner: Spawner)
 
 async def test_a_cancelled_spawn_leaves_no_process(spawner: Spawner) -> None:
     spawned = Spawned()
-    starting = asyncio.ensure_future(spawned.start(spawner, "/bin/sleep", "600"))
-    await asyncio.sleep(0)  # the request is on its way
-    starting.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await starting
+    async with asyncio.TaskGroup() as group:
+        starting = group.create_task(spawned.start(spawner, "/bin/sleep", "600"))
+        await asyncio.sleep(0)  # the request is on its way
+        starting.cancel()
 
-    assert -9 == await spawned.end()
+    assert await spawned.end() == -9
 
 
 async def test_a_lost_launcher_takes_its_children_along_and_is_replaced(spawner: Spawner) -> None:
@@ -219,7 +218,7 @@ async def test_a_lost_launcher_takes_its_children_along_and_is_replaced(spawner:
     assert None is await first.end()
     assert await gone(first.child.pid)
     second = await Spawned().start(spawner, "/bin/true")
-    assert 0 == await second.end()
+    assert await second.end() == 0
 
 
 async def test_closing_ends_every_process_and_the_launcher(spawner: Spawner) -> None:
@@ -227,7 +226,7 @@ async def test_closing_ends_every_process_and_the_launcher(spawner: Spawner) -> 
     launcher = spawner.launcher_pid
     await spawner.close()
 
-    assert [None] * 3 == [await spawned.end() for spawned in running]
+    assert [await spawned.end() for spawned in running] == [None] * 3
     assert launcher is not None
     assert state_of(launcher) is None
     for spawned in running:
@@ -262,17 +261,17 @@ def test_garbage_is_refused_and_the_next_request_served() -> None:
         for argv in [[], "ls", [1], ["a\0b"], {"a": 1}]:
             message = json.dumps({"spawn": 2, "argv": argv}).encode()
             socket.send_fds(ours, [message], [null, null])
-            assert 2 == json.loads(ours.recv(4096))["refused"]
+            assert json.loads(ours.recv(4096))["refused"] == 2
         request = json.dumps({"spawn": 3, "argv": ["/bin/true"]}).encode()
         socket.send_fds(ours, [request], [null] * 5)
         assert "two descriptors" in json.loads(ours.recv(4096))["why"]
         socket.send_fds(ours, [request], [null, null])
-        assert 3 == json.loads(ours.recv(4096))["spawned"]
-        assert 0 == json.loads(ours.recv(4096))["code"]
+        assert json.loads(ours.recv(4096))["spawned"] == 3
+        assert json.loads(ours.recv(4096))["code"] == 0
         os.close(null)
         ours.close()
 
-        assert 0 == process.wait(timeout=SOON)
+        assert process.wait(timeout=SOON) == 0
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
@@ -284,11 +283,11 @@ async def test_when_the_worker_dies_nothing_is_left(how: signal.Signals) -> None
     assert worker.stdout is not None
     async with asyncio.timeout(SOON):
         pids = json.loads(await worker.stdout.readline())
-    assert 3 == len(pids)
+    assert len(pids) == 3
     worker.send_signal(how)
     await worker.wait()
 
-    assert [True] * 3 == [await gone(pid) for pid in pids]
+    assert [await gone(pid) for pid in pids] == [True] * 3
 
 
 WORKER = """

@@ -88,7 +88,7 @@ def test_garbage_is_a_protocol_error_or_waits_for_more(garbage: bytes) -> None:
     except ProtocolError:
         return
 
-    assert [] == frames_heard
+    assert frames_heard == []
 
 
 @given(
@@ -154,14 +154,14 @@ def test_half_a_character_becomes_a_replacement_character() -> None:
     frame = decode(payload)
 
     assert isinstance(frame, Result)
-    assert {"a": "x\ufffd", "b": "\\ud83d"} == frame.value
+    assert frame.value == {"a": "x\ufffd", "b": "\\ud83d"}
 
 
 def test_texts_are_cut_to_what_may_travel() -> None:
     frame = decode(json.dumps({**LOG, "text": "x" * 10_000}).encode())
 
     assert isinstance(frame, Log)
-    assert MAX_TEXT == len(frame.text)
+    assert len(frame.text) == MAX_TEXT
     assert frame.truncated
 
 
@@ -171,19 +171,19 @@ def test_error_fields_of_any_type_become_text() -> None:
 
     assert isinstance(frame, Result)
     assert frame.error is not None
-    assert ("1045", '{"a":[1]}', "true") == (
+    assert (
         frame.error.code,
         frame.error.message,
         frame.error.user_id,
-    )
-    assert Detail.THREW == frame.detail
+    ) == ("1045", '{"a":[1]}', "true")
+    assert frame.detail == Detail.THREW
 
 
 def test_violations_keep_their_kind() -> None:
     frame = decode(json.dumps(RESULT).encode())
 
     assert isinstance(frame, Result)
-    assert [ViolationKind.CALLBACK_TWICE] == [broken.kind for broken in frame.violations]
+    assert [broken.kind for broken in frame.violations] == [ViolationKind.CALLBACK_TWICE]
 
 
 def test_what_we_say_too_long_is_not_said() -> None:
@@ -194,4 +194,4 @@ def test_what_we_say_too_long_is_not_said() -> None:
 def test_a_lone_surrogate_in_an_argument_is_escaped() -> None:
     payload = frames.invoke("n", Action.LOGIN, ["\ud800"], {}, 1000)[4:]
 
-    assert ["\ud800"] == json.loads(payload)["args"]
+    assert json.loads(payload)["args"] == ["\ud800"]

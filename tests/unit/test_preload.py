@@ -28,8 +28,8 @@ def test_the_most_used_modules_win() -> None:
     for number, name in enumerate(["pg", "axios", "knex", "mongodb", "lodash"], start=10):
         preload.note(bundle(number, f"require('{name}'); require('bcrypt')"))
 
-    assert ("bcrypt", "mysql2") == preload.names()[:2]
-    assert TOP == len(preload.names())
+    assert preload.names()[:2] == ("bcrypt", "mysql2")
+    assert len(preload.names()) == TOP
 
 
 def test_binding_a_bundle_again_counts_it_once() -> None:
@@ -39,8 +39,8 @@ def test_binding_a_bundle_again_counts_it_once() -> None:
     for number in (2, 3):
         preload.note(bundle(number, "require('pg')"))
 
-    assert ("pg", "axios") == preload.names()
+    assert preload.names() == ("pg", "axios")
 
 
 def test_without_scripts_the_usual_ones_are_loaded() -> None:
-    assert DEFAULT == Preload().names()
+    assert Preload().names() == DEFAULT

@@ -14,7 +14,7 @@ PROFILED = [Action.LOGIN, Action.GET_USER]
 OTHERS = [action for action in Action if action not in PROFILED]
 
 
-def returned(value: Any) -> Result:  # noqa: ANN401
+def returned(value: Any) -> Result:
     return Result("n", True, value, None, None, (), 0, 0)  # noqa: FBT003
 
 
@@ -66,8 +66,8 @@ def test_a_profile_without_a_usable_id_is_a_failure(action: Action, profile: obj
     outcome = verdict(action, returned(profile))
 
     assert isinstance(outcome, Failed)
-    assert Detail.INVALID_PROFILE == outcome.detail
-    assert FailureKind.CONTRACT_VIOLATION == outcome.kind
+    assert outcome.detail == Detail.INVALID_PROFILE
+    assert outcome.kind == FailureKind.CONTRACT_VIOLATION
 
 
 @pytest.mark.parametrize(
@@ -107,12 +107,12 @@ def test_a_broken_script_names_itself_and_its_line() -> None:
 
     outcome = bind_failure(frame)
 
-    assert FailureKind.MISCONFIGURED == outcome.kind
+    assert outcome.kind == FailureKind.MISCONFIGURED
     assert (
-        "Unable to compile submitted JavaScript. SyntaxError: Unexpected token (login, line 3)"
-        == outcome.message
+        outcome.message
+        == "Unable to compile submitted JavaScript. SyntaxError: Unexpected token (login, line 3)"
     )
 
 
 def test_the_repr_of_a_value_shows_nothing_of_it() -> None:
-    assert "Value(...)" == repr(Value({"user_id": 1, "ssn": "078-05-1120"}))
+    assert repr(Value({"user_id": 1, "ssn": "078-05-1120"})) == "Value(...)"

@@ -1,0 +1,143 @@
+"""The corpus `tests/action_scripts/`, one behaviour a file, through real processes.
+
+What a file expects stands in its first comment lines, `// key: value`: outcome, detail, reason,
+message (a part of it), violations, retires; what it is run with: action, args, configuration,
+context, deadline.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.script_worker.bundle import Bundle
+from services.script_worker.node_process import NodeCommand
+from services.script_worker.pool import LateViolation, Pool, PoolEvent, PoolLimits, Retired, Run
+from services.script_worker.verdicts import Value
+from shared.contracts import Action, Denied, Failed
+
+CORPUS = sorted(Path(__file__).parents[1].joinpath("action_scripts").glob("*.js"))
+HEADER = re.compile(r"^// ([a-z_]+): (.*)$")
+LATE_WITHIN = 0.15
+"""Seconds in which a script of the corpus has broken its rule after the callback."""
+KEYS = frozenset(
+    {"outcome", "detail", "reason", "message", "violations", "retires"}
+    | {"action", "args", "configuration", "context", "deadline"}
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One file of the corpus."""
+
+    path: Path
+
+    @cached_property
+    def text(self) -> str:
+        return self.path.read_text()
+
+    @cached_property
+    def headers(self) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for line in self.text.splitlines():
+            match = HEADER.match(line)
+            if match is None and not line.startswith("//"):
+                break
+            if match is not None and match[1] in KEYS:
+                found[match[1]] = match[2].strip()
+        return found
+
+    def json(self, key: str, default: Any) -> Any:
+        return json.loads(self.headers[key]) if key in self.headers else default
+
+    def words(self, key: str) -> set[str]:
+        return {word for word in re.split(r"[,\s]+", self.headers.get(key, "")) if word} - {"none"}
+
+    @property
+    def action(self) -> Action:
+        return Action(self.headers.get("action", "login"))
+
+    @property
+    def bundle(self) -> Bundle:
+        return Bundle(
+            "con_" + "c" * 16,
+            "0" * 32,
+            {self.action: self.text},
+            self.json("configuration", {}),
+            with_context="context" in self.headers,
+        )
+
+
+@dataclass
+class Seen:
+    """What the pool told of one case."""
+
+    run: Run
+    events: list[PoolEvent] = field(default_factory=list)
+
+    @property
+    def violations(self) -> set[str]:
+        late = [event.kind for event in self.events if isinstance(event, LateViolation)]
+        return {str(kind) for kind in [*late, *(broken.kind for broken in self.run.violations)]}
+
+
+async def perform(case: Case) -> Seen:
+    events: list[PoolEvent] = []
+    loop = asyncio.get_running_loop()
+    async with Pool(
+        NodeCommand.installed(), limits=PoolLimits(blanks=0), observe=events.append
+    ) as pool:
+        # The deadline under test is the script's: a cold start under load is not its fault.
+        run = await pool.run(
+            case.bundle,
+            case.action,
+            case.json("args", ["alice@example.com", "correct horse"]),
+            context=case.json("context", {}),
+            deadline=loop.time() + case.json("deadline", 10),
+        )
+        if case.words("violations") or case.words("retires"):
+            await asyncio.sleep(LATE_WITHIN)
+        seen = Seen(run, [*events])
+        pids = pool.pids()
+    assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+    return seen
+
+
+def outcome_of(run: Run) -> dict[str, str | None]:
+    match run.outcome:
+        case Value():
+            return {"outcome": "succeeded"}
+        case Denied() as denied:
+            return {"outcome": "denied", "reason": str(denied.reason), "message": denied.message}
+        case Failed() as failed:
+            return {
+                "outcome": str(failed.kind),
+                "detail": str(failed.detail),
+                "message": failed.message,
+            }
+
+
+def test_the_corpus_is_there() -> None:
+    assert len(CORPUS) >= 50
+
+
+@pytest.mark.parametrize("case", map(Case, CORPUS), ids=lambda case: case.path.stem)
+async def test_a_script_comes_to_what_it_says(case: Case) -> None:
+    seen = await perform(case)
+
+    outcome = outcome_of(seen.run)
+    expected = {
+        key: case.headers[key] for key in ("outcome", "detail", "reason") if key in case.headers
+    }
+    assert {key: outcome.get(key) for key in expected} == expected, seen.run
+    assert case.headers.get("message", "") in (outcome.get("message") or "")
+    assert seen.violations == case.words("violations")
+    retired = {str(event.reason) for event in seen.events if isinstance(event, Retired)}
+    assert retired == case.words("retires")
