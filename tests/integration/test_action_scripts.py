@@ -106,8 +106,12 @@ async def perform(case: Case) -> Seen:
             await asyncio.sleep(LATE_WITHIN)
         seen = Seen(run, [*events])
         pids = pool.pids()
-    assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+    assert not any(map(exists, pids))
     return seen
+
+
+def exists(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()
 
 
 def outcome_of(run: Run) -> dict[str, str | None]:

@@ -147,7 +147,7 @@ def test_help_is_instant_because_nothing_is_imported() -> None:
         "except SystemExit: pass\n"
         "sys.exit(bool({'asyncio', 'pydantic', 'uvloop'} & set(sys.modules)))"
     )
-    done = subprocess.run(
+    done = subprocess.run(  # noqa: S603
         [sys.executable, "-c", code], capture_output=True, timeout=30, check=False
     )
 
