@@ -55,6 +55,9 @@ OUTPUT_TAIL_BYTES: Final = 64 * 1024
 OUTPUT_FLOOD_BYTES: Final = 16 * 1024 * 1024
 FRAMES_FLOOD_BYTES: Final = 16 * 1024 * 1024
 _LAST_WORDS: Final = 2000
+_OUT_OF_MEMORY: Final = re.compile(
+    rb"heap out of memory|Fatal (?:process|JavaScript) out of memory", re.IGNORECASE
+)
 _MAX_LATE_PER_CALL: Final = 16
 
 
@@ -310,7 +313,8 @@ class NodeProcess(asyncio.Protocol):
             return answer
         self.state = State.BUSY
         self._id = id
-        self._heard = self._output.heard = 0
+        self._heard = 0
+        self._output.begin()
         self._answering = self._loop.create_future()
         self._arm(deadline)
         self._transport.write(data)
@@ -514,19 +518,17 @@ class NodeProcess(asyncio.Protocol):
         self._settle(None, failure)
 
     def _death(self) -> Failed:
-        words = self.last_words()
         if self._asked_to_exit is not None:
             return Failed.of(
                 Detail.PROCESS_EXIT, f"the script called process.exit({self._asked_to_exit})"
             )
-        if "heap out of memory" in words:
+        if _OUT_OF_MEMORY.search(self._output.tail):
             limit = self._command.heap_mib
             return Failed.of(
                 Detail.HEAP_EXHAUSTED, f"the script used more than {limit} MiB of heap"
             )
-        return Failed.of(
-            Detail.PROCESS_DIED, _joined(_end(self.gone.done(), self._exit_code), words)
-        )
+        end = _end(self.gone.done(), self._exit_code)
+        return Failed.of(Detail.PROCESS_DIED, _joined(end, self.last_words()))
 
 
 class _Output(asyncio.Protocol):
@@ -553,6 +555,11 @@ class _Output(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.closed = True
         self._process.output_closed()
+
+    def begin(self) -> None:
+        """A new call: last words must not quote the one before, whose password is not ours."""
+        self.heard = 0
+        self.tail.clear()
 
     def close(self) -> None:
         if self._transport is not None:

@@ -41,6 +41,13 @@ function login(email, password, callback) {
     case 'stall': return;
     case 'slow': return setTimeout(reply, 100);
     case 'die': return process.kill(process.pid, 'SIGKILL');
+    case 'eat': for (const eaten = []; ;) eaten.push(new Array(1e5).fill({ a: email }));
+    case 'gulp': try { const gulped = []; for (;;) gulped.push(Buffer.alloc(3e7, 1)); }
+      catch (error) { return callback(error); }
+    case 'flood': for (;;) try { require('fs').writeSync(1, 'x'.repeat(65536)); } catch {}
+    case 'exit': return process.exit(3);
+    case 'mumble': console.log('kept'); process.stderr.write(`I knew ${configuration.TOKEN}\n`);
+      return process.kill(process.pid, 'SIGTERM');
     case 'leak': global.leaked = setInterval(() => {}, 1e6); return reply();
     case 'fault': setTimeout(() => { throw new Error('too late'); }, 5); return reply();
     case 'fail': console.log('no', password, configuration.TOKEN, Buffer.from(password));
@@ -293,6 +300,44 @@ async def test_a_death_in_the_middle_is_a_crash_and_not_repeated() -> None:
             run.outcome.message,
         ) == (Detail.PROCESS_DIED, "the process died by SIGKILL")
         assert caller.retired == [RetireReason.CRASH]
+
+
+@pytest.mark.parametrize(
+    ("password", "detail", "reason"),
+    [
+        ("eat", Detail.HEAP_EXHAUSTED, RetireReason.OUT_OF_MEMORY),
+        ("flood", Detail.OUTPUT_FLOOD, RetireReason.OUTPUT_FLOOD),
+        ("exit", Detail.PROCESS_EXIT, RetireReason.CRASH),
+    ],
+)
+async def test_each_way_to_die_has_its_own_name(
+    password: str, detail: Detail, reason: RetireReason
+) -> None:
+    async with opened(command=replace(COMMAND, heap_mib=64)) as caller:
+        await caller.pid()
+        run = await caller.login(password)
+
+        assert detail_of(run) == detail
+        assert caller.retired == [reason]
+        assert await caller.pid()
+
+
+async def test_buffers_beyond_the_budget_are_an_error_that_the_script_can_catch() -> None:
+    async with opened(command=replace(COMMAND, data_bytes=128 * 1024 * 1024)) as caller:
+        pid = await caller.pid()
+        run = await caller.login("gulp")
+
+        assert detail_of(run) == Detail.CALLED_BACK_ERROR
+        assert pid == await caller.pid()
+
+
+async def test_last_words_and_console_of_a_dead_runner_are_kept_and_redacted() -> None:
+    async with opened() as caller:
+        run = await caller.login("mumble")
+
+    assert isinstance(run.outcome, Failed)
+    assert run.outcome.message == "the process died by SIGTERM: I knew [redacted]"
+    assert [line.text for line in run.console] == ["kept"]
 
 
 async def test_a_connection_whose_runners_keep_dying_has_to_wait() -> None:
