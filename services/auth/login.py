@@ -1,0 +1,272 @@
+"""Logins, in both modes.
+
+Import mode: the local store first, and its answer stands: a migrated user's legacy password never
+works again. Only a user it lacks is tried against the legacy store, and imported on success.
+Legacy mode: the legacy store is always the authority; no hash is kept.
+
+A failure of the legacy store changes nothing and never reads like a wrong password.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+from dataclasses import dataclass, field
+from typing import assert_never
+from uuid import UUID
+
+import structlog
+
+from services.auth import metrics
+from services.auth.connections import Connection
+from services.auth.consequences import (
+    BLOCKED,
+    INVALID_PROFILE,
+    MFA_REQUIRED,
+    UNAVAILABLE,
+    UNKNOWN_USER,
+    WRONG_CREDENTIALS,
+    Refusal,
+    explanation,
+    refusal,
+)
+from services.auth.executions import Answer, Executions
+from services.auth.logs import USER_IMPORTED, Entry, Logs
+from services.auth.passwords import Passwords
+from services.auth.profiles import InvalidProfile, Profile, canonical, normalise
+from services.auth.users import IdentifierTaken, User, Users
+from shared.contracts import Action, ClientFacts, Denied, ExecutionResult, Failed, Succeeded
+from shared.errors import Unavailable
+from shared.ledger import Ledger
+from shared.sealing import KeyRing
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoginRequest:
+    """Somebody wants to log in."""
+
+    connection: Connection
+    identifier: str
+    password: str = field(repr=False)
+    client_id: str
+    ip: str | None = None
+    traceparent: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedIn:
+    """They are who they say."""
+
+    user: User
+    execution_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """They are not, or nobody can tell."""
+
+    refusal: Refusal
+    execution_id: UUID | None = None
+
+
+LoginAnswer = LoggedIn | Refused
+
+
+class Logins:
+    """Decides logins."""
+
+    def __init__(  # noqa: PLR0913
+        self,
+        *,
+        users: Users,
+        passwords: Passwords,
+        executions: Executions,
+        logs: Logs,
+        ledger: Ledger,
+        ring: KeyRing,
+    ) -> None:
+        """`ring` keys the hash by which equal logins share one execution."""
+        self._users = users
+        self._passwords = passwords
+        self._executions = executions
+        self._logs = logs
+        self._ledger = ledger
+        self._flight_key = ring.keyed_hash_key("single-flight")
+        self._flights: dict[bytes, asyncio.Future[LoginAnswer]] = {}
+
+    async def login(self, request: LoginRequest) -> LoginAnswer:
+        """Decide one login. Never raises Unavailable: that is an answer too."""
+        try:
+            answer = await self._decide(request)
+        except Unavailable as error:
+            log.warning("login.unavailable", reason=str(error), next="answered 503")
+            answer = Refused(UNAVAILABLE)
+        await self._note(request, answer)
+        return answer
+
+    async def _decide(self, request: LoginRequest) -> LoginAnswer:
+        connection = request.connection
+        if connection.custom_database and not connection.import_mode:
+            return await self._shared(request)
+        found = await self._users.credentials(connection.connection_id, request.identifier)
+        if found is not None and found.password_hash is not None:
+            return await self._locally(request, found.user, found.password_hash)
+        if connection.custom_database:
+            return await self._shared(request)
+        await self._passwords.burn(request.password)
+        return Refused(UNKNOWN_USER)
+
+    async def _locally(self, request: LoginRequest, user: User, password_hash: str) -> LoginAnswer:
+        if not await self._passwords.verify(password_hash, request.password):
+            return Refused(WRONG_CREDENTIALS)
+        return await self._admit(request, user, None)
+
+    async def _admit(
+        self, request: LoginRequest, user: User, execution_id: UUID | None
+    ) -> LoginAnswer:
+        """The password was right; is there anything else against it?"""
+        if user.blocked:
+            return Refused(BLOCKED, execution_id)
+        if user.mfa_factors and not request.connection.ignore_mfa_factors:
+            return Refused(MFA_REQUIRED, execution_id)  # never a silent downgrade
+        return LoggedIn(await self._users.logged_in(user, request.ip), execution_id)
+
+    async def _shared(self, request: LoginRequest) -> LoginAnswer:
+        """Equal logins at the same time share one execution: single-flight.
+
+        A second click must not ask the legacy store twice, nor import twice.
+        """
+        key = self._flight(request)
+        flying = self._flights.get(key)
+        if flying is not None:
+            return await _join(flying)
+        future: asyncio.Future[LoginAnswer] = asyncio.get_running_loop().create_future()
+        self._flights[key] = future
+        try:
+            answer = await self._ask_legacy(request)
+            future.set_result(answer)
+        except BaseException as error:
+            future.set_exception(
+                error if isinstance(error, Exception) else Unavailable("the login was cut off")
+            )
+            future.exception()  # seen: nobody else may be waiting
+            raise
+        finally:
+            del self._flights[key]
+        return answer
+
+    def _flight(self, request: LoginRequest) -> bytes:
+        parts = (request.connection.connection_id, canonical(request.identifier) or "", request.password)
+        digest = hmac.new(self._flight_key, digestmod="sha256")
+        for part in parts:
+            encoded = part.encode()
+            digest.update(len(encoded).to_bytes(4, "big") + encoded)
+        return digest.digest()
+
+    async def _ask_legacy(self, request: LoginRequest) -> LoginAnswer:
+        async def late(answer: Answer) -> None:
+            await self._conclude(request, answer)
+
+        answer = await self._executions.run(
+            request.connection,
+            Action.LOGIN,
+            [request.identifier, request.password],
+            client=ClientFacts(ip=request.ip),
+            traceparent=request.traceparent,
+            late=late,
+        )
+        return await self._conclude(request, answer)
+
+    async def _conclude(self, request: LoginRequest, answer: Answer) -> LoginAnswer:
+        """From an outcome to an answer, its effect applied once (I8)."""
+        outcome = answer.result.outcome
+        match outcome:
+            case Succeeded():
+                return await self._take_over(request, answer)
+            case Denied() | Failed():
+                if answer.result.attempt > 0:
+                    await self._ledger.mark_applied(answer.execution_id)
+                await self._explain(request, answer.result)
+                return Refused(refusal(outcome, request.connection), answer.execution_id)
+            case never:
+                assert_never(never)
+
+    async def _take_over(self, request: LoginRequest, answer: Answer) -> LoginAnswer:
+        connection = request.connection
+        try:
+            profile = normalise(answer.value, non_persistent=connection.non_persistent_attrs)
+            user = await self._store(request, profile, answer.execution_id)
+        except InvalidProfile as error:
+            await self._ledger.mark_applied(answer.execution_id)
+            await self._logs.write(self._entry(request, "f", answer.execution_id, str(error)))
+            return Refused(INVALID_PROFILE, answer.execution_id)
+        except IdentifierTaken:
+            await self._ledger.mark_applied(answer.execution_id)
+            text = "another user has this id, e-mail address or username; nothing was imported"
+            await self._logs.write(self._entry(request, "f", answer.execution_id, text))
+            return Refused(INVALID_PROFILE, answer.execution_id)
+        return await self._admit(request, user, answer.execution_id)
+
+    async def _store(self, request: LoginRequest, profile: Profile, execution_id: UUID) -> User:
+        connection = request.connection
+        label = metrics.connection_label(connection.name)
+        entry = self._entry(request, USER_IMPORTED, execution_id, "", user_id=profile.user_id)
+        if not connection.import_mode:
+            refreshed = self._entry(request, "scv", execution_id, "", user_id=profile.user_id)
+            return await self._users.refresh(connection, profile, execution_id, refreshed)
+        password_hash = await self._passwords.hash(request.password)
+        user = await self._users.import_user(
+            connection, profile, password_hash, execution_id, entry
+        )
+        metrics.MIGRATIONS.labels(label, "imported").inc()
+        log.info("user.imported", user_id=user.user_id, execution_id=str(execution_id))
+        return user
+
+    async def _explain(self, request: LoginRequest, result: ExecutionResult) -> None:
+        """The detail of a failure goes to the tenant log only."""
+        if isinstance(result.outcome, Failed):
+            entry = self._entry(request, "f", result.execution_id, explanation(result.outcome))
+            await self._logs.write(entry)
+
+    async def _note(self, request: LoginRequest, answer: LoginAnswer) -> None:
+        label = metrics.connection_label(request.connection.name)
+        match answer:
+            case LoggedIn(user):
+                metrics.LOGINS.labels(label, "success").inc()
+                await self._logs.write(
+                    self._entry(request, "s", answer.execution_id, "", user_id=user.user_id)
+                )
+            case Refused(refused):
+                metrics.LOGINS.labels(label, refused.result).inc()
+                if refused.log_type in {"fp", "fu"}:
+                    await self._logs.write(
+                        self._entry(request, refused.log_type, answer.execution_id, refused.description)
+                    )
+            case never:
+                assert_never(never)
+
+    def _entry(
+        self,
+        request: LoginRequest,
+        kind: str,
+        execution_id: UUID | None,
+        description: str,
+        user_id: str | None = None,
+    ) -> Entry:
+        return Entry(
+            type=kind,
+            connection_id=request.connection.connection_id,
+            client_id=request.client_id,
+            user_id=user_id,
+            ip=request.ip,
+            execution_id=execution_id,
+            description=description or None,
+        )
+
+
+async def _join(flying: asyncio.Future[LoginAnswer]) -> LoginAnswer:
+    """Wait for another login's answer; our own cancellation must not cancel theirs."""
+    await asyncio.wait({flying})
+    return flying.result()
