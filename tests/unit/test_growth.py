@@ -10,7 +10,7 @@ MIB = 1024 * 1024
 
 
 def test_a_saw_tooth_is_no_leak() -> None:
-    growth, noise = Growth(), random.Random(7)
+    growth, noise = Growth(), random.Random(7)  # noqa: S311
     for call in range(2000):
         growth.sample(80 * MIB + (call % 37) * MIB + noise.randrange(MIB), 3)
 
