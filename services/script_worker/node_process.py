@@ -525,7 +525,7 @@ class NodeProcess(asyncio.Protocol):
         if _OUT_OF_MEMORY.search(self._output.tail):
             limit = self._command.heap_mib
             return Failed.of(
-                Detail.HEAP_EXHAUSTED, f"the script used more than {limit} MiB of heap"
+                Detail.HEAP_EXHAUSTED, f"the script ran out of memory (heap limit {limit} MiB)"
             )
         end = _end(self.gone.done(), self._exit_code)
         return Failed.of(Detail.PROCESS_DIED, _joined(end, self.last_words()))
