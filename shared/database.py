@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
 import asyncpg
 import structlog
 
+from shared.beside import beside
 from shared.errors import Misconfigured, Unavailable
 
 if TYPE_CHECKING:
@@ -148,12 +149,8 @@ async def open_database(
     database = Database(pool)
     try:
         await database.measure_clock()
-        async with asyncio.TaskGroup() as tasks:
-            keeping = tasks.create_task(database._keep_time(), name="database clock")  # noqa: SLF001
-            try:
-                yield database
-            finally:
-                keeping.cancel()
+        async with beside(database._keep_time(), "database clock"):  # noqa: SLF001
+            yield database
     finally:
         await _close(pool)
 

@@ -27,6 +27,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from shared.beside import beside
+
 log = structlog.get_logger(__name__)
 
 _SECRET_NAME: Final = re.compile(
@@ -141,12 +143,8 @@ async def metrics_server(
     app = Starlette(
         routes=[Route("/metrics", metrics), Route("/livez", livez), Route("/readyz", readyz)]
     )
-    async with serve_http(app, host, port) as bound, asyncio.TaskGroup() as tasks:
-        watching = tasks.create_task(watch_loop(), name="loop lag")
-        try:
-            yield bound
-        finally:
-            watching.cancel()
+    async with serve_http(app, host, port) as bound, beside(watch_loop(), "loop lag"):
+        yield bound
 
 
 @asynccontextmanager
@@ -169,12 +167,12 @@ async def serve_http(
     )
     listening = config.bind_socket()
     server = uvicorn.Server(config)
-    async with asyncio.TaskGroup() as tasks:
-        # `_serve` and not `serve`: that one takes over the process's signals.
-        serving = tasks.create_task(server._serve([listening]), name=f"http {port}")  # noqa: SLF001
-        try:
-            while not server.started and not serving.done():
-                await asyncio.sleep(0.005)
-            yield int(listening.getsockname()[1])
-        finally:
-            server.should_exit = True
+    # `_serve` and not `serve`: that one takes over the process's signals.
+    serving = asyncio.get_running_loop().create_task(server._serve([listening]), name="http")  # noqa: SLF001
+    try:
+        while not server.started and not serving.done():
+            await asyncio.sleep(0.005)  # there is no event to wait for
+        yield int(listening.getsockname()[1])
+    finally:
+        server.should_exit = True
+        await asyncio.wait({serving})

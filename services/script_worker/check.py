@@ -1,47 +1,35 @@
-"""First aid: one line a check, exit code 0 when all hold, 1 otherwise."""
+"""First aid: `python -m services.script_worker check`."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 
 from services.script_worker.node_process import NodeCommand
 from services.script_worker.settings import WorkerSettings
 from shared.amqp import open_transport
 from shared.database import open_database
-from shared.errors import Misconfigured, ServiceError
+from shared.errors import Misconfigured
+from shared.first_aid import examine
 from shared.topology import Names
 
 
 async def check(settings: WorkerSettings) -> int:
-    """Run every check, also after one failed."""
-    results = [
-        await _one("database", lambda: _database(settings)),
-        await _one("broker", lambda: _broker(settings)),
-        await _one("node", lambda: _node(settings)),
-    ]
-    return 0 if all(results) else 1
+    """Database, broker and Node."""
 
+    async def database() -> str:
+        async with open_database(settings.database_dsn, pool_size=1) as opened:
+            revisions = await opened.fetchval("SELECT count(*) FROM connection_revisions")
+            return f"reachable, {revisions} connection revisions"
 
-async def _one(name: str, look: Callable[[], Awaitable[str]]) -> bool:
-    try:
-        print(f"ok      {name}: {await look()}")  # noqa: T201 - a command for a person
-    except ServiceError as error:
-        print(f"FAILED  {name}: {error}")  # noqa: T201
-        return False
-    return True
+    async def broker() -> str:
+        async with open_transport(settings.amqp_dsn, client_name="check") as transport:
+            await transport.declare(Names(settings.broker_prefix).base())
+            return "reachable, the topology stands"
 
+    async def node() -> str:
+        return await _node(settings)
 
-async def _database(settings: WorkerSettings) -> str:
-    async with open_database(settings.database_dsn, pool_size=1) as database:
-        revisions = await database.fetchval("SELECT count(*) FROM connection_revisions")
-        return f"reachable, {revisions} connection revisions"
-
-
-async def _broker(settings: WorkerSettings) -> str:
-    async with open_transport(settings.amqp_dsn, client_name="check") as transport:
-        await transport.declare(Names(settings.broker_prefix).base())
-        return "reachable, the topology stands"
+    return await examine({"database": database, "broker": broker, "node": node})
 
 
 async def _node(settings: WorkerSettings) -> str:

@@ -8,39 +8,42 @@ this process and its in-process transport, which is not durable and says so.
 from __future__ import annotations
 
 import asyncio
-import base64
 import os
 import secrets
-import signal
-import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 
 from services.auth.app import open_auth
-from services.auth.bootstrap import bootstrap
+from services.auth.bootstrap import create_management_client
+from services.auth.serve import answer
 from services.auth.migrate import migrate
 from services.auth.settings import AuthSettings
+from services.script_worker.serve import work
 from services.script_worker.app import open_worker
 from services.script_worker.settings import WorkerSettings
-from services.standalone.embedded_postgres import EmbeddedPostgres
+from services.standalone.embedded_postgres import EmbeddedPostgres, free_port
+from services.standalone.guarded import Guarded
 from services.standalone.http_client import call
 from services.standalone.private_rabbitmq import PrivateRabbitMQ
 from shared.database import Database, open_database
 from shared.errors import Misconfigured, ServiceError, Unavailable
 from shared.inprocess import InProcessBroker
 from shared.ledger import Counts, Ledger
+from shared.lifecycle import Stop
 from shared.sealing import KeyRing
+from shared.settings import read_settings
+from shared.telemetry import configure_logging, metrics_server
 
 Say = Callable[[str], None]
 Broker = Literal["auto", "private", "never"]
 
+_MODULES: Final = ("services.auth", "services.script_worker")
 READY_WITHIN: Final = 60.0
 STOP_WITHIN: Final = 40.0
 """Above the services' drain: a script's deadline of 20 s, and 10 s to publish and ack."""
@@ -84,14 +87,6 @@ class Stack:
         return await Ledger(self.database).counts()
 
 
-def free_port() -> int:
-    """A port nobody listens on right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @asynccontextmanager
 async def open_stack(*, rabbitmq: Broker, say: Say) -> AsyncIterator[Stack]:
     """Start everything; stop it in reverse order, whatever happens inside the block."""
@@ -116,6 +111,7 @@ async def open_stack(*, rabbitmq: Broker, say: Say) -> AsyncIterator[Stack]:
             amqp_url=amqp_url,
             database=database,
         )
+        stack.management = await create_management_client(database_url)
         start = _two_processes if amqp_url else _one_process
         await start(owned, stack, environment, say)
         yield stack
@@ -126,7 +122,7 @@ async def _postgres(owned: AsyncExitStack, say: Say) -> str:
         say("Postgres: the one of DATABASE_URL")
         return url
     server = EmbeddedPostgres()
-    owned.push_async_callback(asyncio.to_thread, server.stop)
+    owned.push_async_callback(asyncio.to_thread, server.close)
     await asyncio.to_thread(server.start)
     say("Postgres: embedded, on a free port")
     return server.url
@@ -161,6 +157,7 @@ async def _environment(database_url: str, amqp_url: str | None) -> dict[str, str
         "TRICKLE_KEY_RING": KeyRing.generate(),
         "TRICKLE_ISSUER": f"http://127.0.0.1:{port}/",
         "TRICKLE_HOST": "127.0.0.1",
+        "auth_database_url": database_url,
         "TRICKLE_PORT": str(port),
         "auth_metrics": str(free_port()),
         "worker_metrics": str(free_port()),
@@ -212,49 +209,58 @@ def _settings(environment: Mapping[str, str]) -> tuple[dict[str, str], dict[str,
 async def _two_processes(
     owned: AsyncExitStack, stack: Stack, environment: Mapping[str, str], say: Say
 ) -> None:
-    auth, worker = _settings(environment)
-    for module, settings in (("services.auth", auth), ("services.script_worker", worker)):
-        process = await _spawn(module, settings)
-        owned.push_async_callback(_stop, process)
+    for module, settings in zip(_MODULES, _settings(environment), strict=True):
+        command = [sys.executable, "-m", module]
+        process = Guarded(command, env=settings, grace=STOP_WITHIN)
+        owned.push_async_callback(asyncio.to_thread, process.stop)
         stack.pids[module.rpartition(".")[2]] = process.pid
-        watch = asyncio.get_running_loop().create_task(_watch(process, module, stack.ended))
-        owned.callback(watch.cancel)
+        watching = asyncio.get_running_loop().create_task(_watch(process, module, stack.ended))
+        owned.callback(watching.cancel)
     await _until_ready(stack)
     say(f"two processes: auth {stack.pids['auth']}, script_worker {stack.pids['script_worker']}")
 
 
-async def _spawn(module: str, settings: Mapping[str, str]) -> asyncio.subprocess.Process:
-    # A session of its own: Ctrl-C reaches only us, and we stop the services in order.
-    return await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "services.standalone.tethered",
-        str(os.getpid()),
-        module,
-        env=dict(settings),
-        stdin=asyncio.subprocess.DEVNULL,
-        start_new_session=True,
-    )
-
-
-async def _watch(
-    process: asyncio.subprocess.Process, module: str, ended: asyncio.Future[str]
+async def _one_process(
+    owned: AsyncExitStack, stack: Stack, environment: Mapping[str, str], say: Say
 ) -> None:
-    code = await process.wait()
+    auth, worker = _settings(environment)
+    broker, stop = InProcessBroker(), Stop()
+    auth_settings, worker_settings = read_settings(AuthSettings, auth), read_settings(WorkerSettings, worker)
+    configure_logging(auth_settings.log_level, "console")
+    opened_auth = await owned.enter_async_context(open_auth(auth_settings, broker.transport("auth")))
+    opened_worker = await owned.enter_async_context(
+        open_worker(worker_settings, broker.transport("script_worker"))
+    )
+    for settings, ready in (
+        (auth_settings, lambda: not opened_auth.state.problems()),
+        (worker_settings, lambda: opened_worker.ready),
+    ):
+        await owned.enter_async_context(
+            metrics_server(settings.metrics_host, settings.metrics_port, ready)
+        )
+    tasks = await owned.enter_async_context(asyncio.TaskGroup())
+    owned.callback(stop.signal)
+    for name, work_of in (
+        ("services.auth", answer(opened_auth, stop, auth_settings)),
+        ("services.script_worker", work(opened_worker, stop, 30)),
+    ):
+        task = tasks.create_task(work_of, name=name)
+        task.add_done_callback(lambda done: _ended(stack, stop, done))
+    stack.pids = {"auth": os.getpid(), "script_worker": os.getpid()}
+    await _until_ready(stack)
+    say("both services in this process")
+
+
+def _ended(stack: Stack, stop: Stop, task: asyncio.Task[None]) -> None:
+    if not stop.asked.is_set() and not stack.ended.done():
+        stack.ended.set_result(f"{task.get_name()} ended by itself")
+
+
+async def _watch(process: Guarded, module: str, ended: asyncio.Future[str]) -> None:
+    while process.returncode is None:
+        await asyncio.sleep(0.1)
     if not ended.done():
-        ended.set_result(f"{module} ended by itself with exit code {code}")
-
-
-async def _stop(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is not None:
-        return
-    process.send_signal(signal.SIGTERM)
-    try:
-        async with asyncio.timeout(STOP_WITHIN):
-            await process.wait()
-    except TimeoutError:
-        process.kill()
-        await process.wait()
+        ended.set_result(f"{module} ended by itself with exit code {process.returncode}")
 
 
 async def _until_ready(stack: Stack) -> None:

@@ -5,47 +5,42 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 from services.standalone.stack import Stack, open_stack
 from shared.errors import ServiceError
+from shared.lifecycle import Stop, stop_on_signals
 
 
 async def up(json_file: Path | None) -> int:
-    """Start, describe, wait, stop; the exit code is 1 when a service ended by itself."""
-    stopped = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopped.set)
-    starting = asyncio.create_task(_serve(json_file, stopped))  # noqa: TID251 - owned here
-    stopping = asyncio.create_task(stopped.wait())  # noqa: TID251 - owned here
-    try:
-        await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        if not starting.done() and not stopped.is_set():
-            starting.cancel()
-        return await starting
-    finally:
-        stopping.cancel()
-        if json_file is not None:
-            json_file.unlink(missing_ok=True)
+    """Start, describe, wait, stop; 1 when a service ended by itself, 130 when interrupted early."""
+    with stop_on_signals() as stop:
+        serving = asyncio.get_running_loop().create_task(_serve(json_file, stop))
+        asked = asyncio.get_running_loop().create_task(stop.asked.wait())
+        try:
+            await asyncio.wait({serving, asked}, return_when=asyncio.FIRST_COMPLETED)
+            return await serving
+        finally:
+            asked.cancel()
+            if json_file is not None:
+                json_file.unlink(missing_ok=True)
 
 
-async def _serve(json_file: Path | None, stopped: asyncio.Event) -> int:
+async def _serve(json_file: Path | None, stop: Stop) -> int:
     async with open_stack(rabbitmq="auto", say=_say) as stack:
         _describe(stack)
         if json_file is not None:
             _write(json_file, stack)
-        waiting = asyncio.ensure_future(stopped.wait())  # noqa: TID251 - awaited below
-        await asyncio.wait({waiting, stack.ended}, return_when=asyncio.FIRST_COMPLETED)
-        waiting.cancel()
-        if stack.ended.done():
-            _say(f"{stack.ended.result()}; stopping the rest")
-            return 1
-        _say("stopping: finishing what is in hand (Ctrl-C again does not hurry it)")
+        asked = asyncio.get_running_loop().create_task(stop.asked.wait())
+        waited: set[asyncio.Future[Any]] = {asked, stack.ended}
+        await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+        asked.cancel()
+        died = stack.ended.result() if stack.ended.done() and not stop.asked.is_set() else None
+        _say(f"{died}; stopping the rest" if died else "stopping: finishing what is in hand")
     _say("stopped")
-    return 0
+    return 1 if died else 0
 
 
 def _write(json_file: Path, stack: Stack) -> None:
@@ -69,7 +64,7 @@ def _describe(stack: Stack) -> None:
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)  # noqa: T201 - this program talks to a person
+    print(text, file=sys.stderr, flush=True)
 
 
 def run(json_file: Path | None) -> int:

@@ -1,1 +1,5 @@
-"""The one door to RabbitMQ: connection, topology, publisher, consumer."""
+"""The one door to RabbitMQ: links that come back, topology, publishing, consuming."""
+
+from shared.amqp.transport import open_transport
+
+__all__ = ["open_transport"]

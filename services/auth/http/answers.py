@@ -1,0 +1,43 @@
+"""Answers in the shapes that SDKs parse: OAuth's for the Authentication API, Auth0's for the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from starlette.responses import JSONResponse
+
+_STATUS: Final = {
+    400: "Bad Request",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    409: "Conflict",
+    413: "Payload Too Large",
+    500: "Internal Server Error",
+    503: "Service Unavailable",
+}
+RETRY_AFTER: Final = {"retry-after": "1"}
+
+
+def oauth_error(
+    status: int, error: str, description: str, headers: Mapping[str, str] | None = None
+) -> JSONResponse:
+    """RFC 6749, section 5.2."""
+    body = {"error": error, "error_description": description}
+    return JSONResponse(body, status_code=status, headers=dict(headers or {}))
+
+
+def api_error(
+    status: int, message: str, code: str | None = None, headers: Mapping[str, str] | None = None
+) -> JSONResponse:
+    """The Management API's (C§3.2)."""
+    body: dict[str, Any] = {
+        "statusCode": status,
+        "error": _STATUS.get(status, "Error"),
+        "message": message,
+    }
+    if code is not None:
+        body["errorCode"] = code
+    return JSONResponse(body, status_code=status, headers=dict(headers or {}))

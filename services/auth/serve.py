@@ -1,0 +1,67 @@
+"""From a built auth to an answering one, and to a clean end.
+
+Order of the end: no new requests, finish what is in hand (imports included), stop consuming,
+close. A second signal does not wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+
+import structlog
+
+from services.auth.app import Auth, open_auth
+from services.auth.settings import AuthSettings
+from shared.amqp import open_transport
+from shared.errors import ServiceError
+from shared.lifecycle import Stop, stop_on_signals
+from shared.telemetry import metrics_server, serve_http
+
+log = structlog.get_logger(__name__)
+
+
+class BackgroundEnded(ServiceError):
+    """The reply consumer or the housekeeping ended by itself."""
+
+
+async def serve(settings: AuthSettings) -> int:
+    """Serve until a signal, then drain."""
+    with stop_on_signals() as stop:
+        async with AsyncExitStack() as owned:
+            transport = await owned.enter_async_context(
+                open_transport(settings.amqp_dsn, client_name="auth")
+            )
+            auth = await owned.enter_async_context(open_auth(settings, transport))
+            await owned.enter_async_context(
+                metrics_server(
+                    settings.metrics_host,
+                    settings.metrics_port,
+                    lambda: not auth.state.draining and not auth.state.problems(),
+                )
+            )
+            await answer(auth, stop, settings)
+    log.info("auth.stopped")
+    return 0
+
+
+async def answer(auth: Auth, stop: Stop, settings: AuthSettings) -> None:
+    """Listen once replies can come, until asked to stop; then finish what is in hand."""
+    budget = settings.drain_budget.total_seconds()
+    started = asyncio.Event()
+    async with asyncio.TaskGroup() as tasks:
+        background = tasks.create_task(auth.run(started), name="background")
+        asked = tasks.create_task(stop.asked.wait(), name="stop")
+        await started.wait()
+        async with serve_http(auth.app, settings.host, settings.port, drain=budget) as port:
+            log.info("auth.started", port=port, issuer=settings.issuer)
+            await asyncio.wait({background, asked}, return_when=asyncio.FIRST_COMPLETED)
+            if background.done():
+                raise BackgroundEnded
+            auth.state.draining = True
+            log.info("auth.draining", next="finishes the logins in hand")
+        draining = tasks.create_task(auth.drain(budget), name="drain")
+        hurried = tasks.create_task(stop.now.wait(), name="hurry")
+        await asyncio.wait({draining, hurried}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (draining, hurried, background):
+            task.cancel()

@@ -1,0 +1,289 @@
+"""A private RabbitMQ on free ports, as any user, beside any other broker.
+
+An installed `rabbitmq-server` is used where there is one. Else, on Debian and its kin, the
+distribution's packages are fetched by the machine's own package client, unpacked into a cache
+folder and made to run from there: no root, nothing installed, nothing left running.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from services.standalone.embedded_postgres import free_port
+from services.standalone.guarded import Guarded
+from shared.errors import Misconfigured, Unavailable
+
+START_WITHIN: Final = 120.0
+_UNPACK_WITHIN: Final = 300.0
+_PACKAGES: Final = ("rabbitmq-server",)
+_UNPACKED: Final = "unpacked-1"
+"""Changes when what we do to the packages changes."""
+_WITHOUT: Final = "set AMQP_URL to a broker, or install rabbitmq-server"
+
+
+class PrivateRabbitMQ:
+    """A broker of our own; start and stop may alternate, data and ports stay the same."""
+
+    def __init__(self, cache: Path | None = None) -> None:
+        """`cache` keeps unpacked packages between runs."""
+        self._cache = cache or _default_cache()
+        self._home = Path(tempfile.mkdtemp(prefix="trickle-rabbitmq-"))
+        self.port = free_port()
+        self._epmd_port = free_port()
+        self._distribution_port = free_port()
+        self._epmd: Guarded | None = None
+        self._server: Guarded | None = None
+
+    @property
+    def url(self) -> str:
+        """The broker's URL; guest may connect from this machine only."""
+        return f"amqp://guest:guest@127.0.0.1:{self.port}/"
+
+    @property
+    def pid(self) -> int | None:
+        """The server's process (the shell that runs the Erlang machine)."""
+        return None if self._server is None else self._server.pid
+
+    def __enter__(self) -> Self:
+        """Start."""
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        """Stop and forget."""
+        self.close()
+
+    def start(self) -> None:
+        """Start, and wait until it answers. Raises Misconfigured where there is none to be had."""
+        _check_localhost()
+        installation = _Installation.find(self._cache)
+        environment = self._environment(installation)
+        self._epmd = Guarded(
+            [str(installation.epmd), "-address", "127.0.0.1", "-port", str(self._epmd_port)],
+            env=environment,
+            log=self._home / "epmd.log",
+        )
+        self._server = Guarded(
+            [str(installation.server)],
+            env=environment,
+            log=self._home / "server.log",
+            grace=20,
+        )
+        self._wait_until_ready()
+
+    def stop(self) -> None:
+        """Shut down in order; the data stays for another `start`."""
+        for running in (self._server, self._epmd):
+            if running is not None:
+                running.stop()
+        self._server = self._epmd = None
+
+    def kill(self) -> None:
+        """SIGKILL to the whole broker, as a crash would."""
+        if self._server is not None:
+            try:
+                os.killpg(self._server.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+            self._server.wait()
+        self._server = None
+        if self._epmd is not None:
+            self._epmd.stop()
+        self._epmd = None
+
+    def close(self) -> None:
+        """Stop, and delete the data."""
+        self.stop()
+        shutil.rmtree(self._home, ignore_errors=True)
+
+    def _environment(self, installation: _Installation) -> dict[str, str]:
+        home = self._home
+        plugins, config = home / "enabled_plugins", home / "rabbitmq.conf"
+        plugins.write_text("[].\n")
+        config.write_text(
+            f"listeners.tcp.local = 127.0.0.1:{self.port}\n"
+            "log.file = false\nlog.console = true\nlog.console.level = warning\n"
+            "disk_free_limit.absolute = 50MB\n"
+            "vm_memory_high_watermark.absolute = 1GB\n"
+        )
+        (home / "env.conf").touch()
+        return {
+            "PATH": f"{installation.erlang_bin}:{os.environ.get('PATH', os.defpath)}",  # noqa: TID251
+            "HOME": str(home),
+            "LANG": "C.UTF-8",
+            "ERL_EPMD_PORT": str(self._epmd_port),
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "RABBITMQ_NODENAME": f"t{self.port}@localhost",
+            "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+            "RABBITMQ_DIST_PORT": str(self._distribution_port),
+            "RABBITMQ_MNESIA_BASE": str(home / "mnesia"),
+            "RABBITMQ_LOG_BASE": str(home / "log"),
+            "RABBITMQ_CONFIG_FILE": str(config),
+            "RABBITMQ_CONF_ENV_FILE": str(home / "env.conf"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(plugins),
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 2:2 +sbwt none -kernel inet_dist_use_interface {127,0,0,1}",
+        }
+
+    def _wait_until_ready(self) -> None:
+        until = time.monotonic() + START_WITHIN
+        while time.monotonic() < until:
+            if self._server is None or self._server.returncode is not None:
+                break
+            if _speaks_amqp(self.port):
+                return
+            time.sleep(0.1)
+        tail = (self._home / "server.log").read_text(errors="replace")[-800:]
+        self.stop()
+        raise Unavailable(f"RabbitMQ did not start: {tail.strip()}")
+
+
+class _Installation:
+    """Where the programs of one RabbitMQ are."""
+
+    def __init__(self, server: Path, erlang_bin: Path, epmd: Path) -> None:
+        self.server = server
+        self.erlang_bin = erlang_bin
+        self.epmd = epmd
+
+    @classmethod
+    def find(cls, cache: Path) -> _Installation:
+        """The machine's own, or the unpacked one. Raises Misconfigured."""
+        return cls._installed() or cls._unpacked(cache)
+
+    @classmethod
+    def _installed(cls) -> _Installation | None:
+        erl, epmd = shutil.which("erl"), shutil.which("epmd")
+        # Debian's /usr/sbin/rabbitmq-server insists on being root or rabbitmq: the real one is here.
+        for server in (
+            Path("/usr/lib/rabbitmq/bin/rabbitmq-server"),
+            Path(shutil.which("rabbitmq-server") or "/nonexistent"),
+        ):
+            if server.exists() and erl and epmd:
+                return cls(server, Path(erl).parent, Path(epmd))
+        return None
+
+    @classmethod
+    def _unpacked(cls, cache: Path) -> _Installation:
+        root = cache / "rabbitmq" / _UNPACKED
+        cache.mkdir(parents=True, exist_ok=True)
+        with (cache / "rabbitmq.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # two test runs must not unpack over each other
+            if not (root / "complete").exists():
+                _unpack(root)
+        servers = list((root / "usr/lib/rabbitmq/lib").glob("rabbitmq_server-*/sbin/rabbitmq-server"))
+        epmds = list((root / "usr/lib/erlang").glob("erts-*/bin/epmd"))
+        if not servers or not epmds:
+            raise Misconfigured(f"the unpacked RabbitMQ is incomplete: {_WITHOUT}")
+        return cls(servers[0], root / "usr/lib/erlang/bin", epmds[0])
+
+
+def _unpack(root: Path) -> None:
+    """Fetch the distribution's packages and make them run from `root`. Raises Misconfigured."""
+    if shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
+        raise Misconfigured(f"there is no RabbitMQ here, and no apt-get to fetch one: {_WITHOUT}")
+    shutil.rmtree(root, ignore_errors=True)
+    downloads, lists = root / "downloads", root / "lists"
+    for folder in (downloads, lists / "partial", root / "archives" / "partial"):
+        folder.mkdir(parents=True)
+    # Lists of our own: the system's may be empty, old, or not ours to update.
+    options = [
+        *("-o", f"Dir::State::lists={lists}", "-o", f"Dir::Cache::archives={root / 'archives'}"),
+        *("-o", "Debug::NoLocking=true", "-o", "APT::Sandbox::User="),
+    ]
+    _run(["apt-get", *options, "-qq", "update"], downloads)
+    wanted = _closure(options, downloads)
+    _run(["apt-get", *options, "-qq", "download", *wanted], downloads)
+    for package in sorted(downloads.glob("*.deb")):
+        _run(["dpkg-deb", "-x", str(package), str(root)], root)
+    _relocate(root)
+    for folder in (downloads, lists, root / "archives"):
+        shutil.rmtree(folder, ignore_errors=True)
+    (root / "complete").touch()
+
+
+def _closure(options: list[str], folder: Path) -> list[str]:
+    """RabbitMQ and the Erlang packages it needs; the rest of its needs every system has."""
+    listed = _run(
+        ["apt-cache", *options, "depends", "--recurse", "--no-recommends", "--no-suggests",
+         "--no-conflicts", "--no-breaks", "--no-replaces", "--no-enhances", *_PACKAGES],
+        folder,
+    )
+    names = {line for line in listed.splitlines() if line and not line[0].isspace()}
+    return sorted(name for name in names if name in _PACKAGES or name.startswith("erlang-"))
+
+
+def _relocate(root: Path) -> None:
+    """Erlang's start script and RabbitMQ's know their folders by absolute paths."""
+    erlang = root / "usr/lib/erlang"
+    script = erlang / "bin" / "erl"
+    lines = script.read_text().splitlines()
+    script.unlink()  # it may be a link into the system
+    script.write_text(
+        "\n".join(
+            f'ROOTDIR="{erlang}"' if line.startswith("ROOTDIR=") else line for line in lines
+        )
+        + "\n"
+    )
+    script.chmod(0o755)
+    plugins = next((root / "usr/lib/rabbitmq/lib").glob("rabbitmq_server-*/plugins"), None)
+    if plugins is not None:
+        _slim(plugins)
+
+
+def _slim(plugins: Path) -> None:
+    """The node scans every plugin when it starts: without those that we never enable it starts
+
+    in half the time. What the broker itself needs stays.
+    """
+    for folder in plugins.iterdir():
+        name = folder.name.partition("-")[0]
+        if name.startswith("rabbitmq_") and name not in {"rabbitmq_prelaunch", "rabbitmq_prometheus"}:
+            shutil.rmtree(folder, ignore_errors=True) if folder.is_dir() else folder.unlink()
+
+
+def _run(command: list[str], folder: Path) -> str:
+    try:
+        done = subprocess.run(
+            command, cwd=folder, capture_output=True, text=True, timeout=_UNPACK_WITHIN, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise Unavailable(f"{command[0]} did not end within {_UNPACK_WITHIN:.0f} s") from error
+    if done.returncode != 0:
+        tail = (done.stderr or done.stdout).strip()[-300:]
+        raise Misconfigured(f"`{command[0]}` failed, so that there is no RabbitMQ: {_WITHOUT}. {tail}")
+    return done.stdout
+
+
+def _default_cache() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"  # noqa: TID251
+    return Path(base) / "trickle"
+
+
+def _check_localhost() -> None:
+    """Without it Erlang hangs half a minute and then says nothing useful."""
+    try:
+        socket.getaddrinfo("localhost", None)
+    except OSError as error:
+        raise Misconfigured("`localhost` does not resolve: add it to /etc/hosts") from error
+
+
+def _speaks_amqp(port: int) -> bool:
+    """A listening port is not yet a broker: it has to answer the protocol's greeting."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=2) as link:
+            link.sendall(b"AMQP\x00\x00\x09\x01")
+            return link.recv(1) == b"\x01"
+    except OSError:
+        return False
