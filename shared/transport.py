@@ -42,7 +42,7 @@ class Message:
     message_id: str = field(default_factory=fresh_message_id)
     reply_to: str | None = None
     expiration: timedelta | None = None
-    headers: Headers = _NO_HEADERS
+    headers: Headers = field(default_factory=lambda: _NO_HEADERS)
     content_type: str = CONTENT_TYPE
 
 

@@ -19,6 +19,8 @@ USAGE_ERROR: Final = 64
 
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
     # name: (module, one line of help)
+    "demo": ("services.standalone.demo", "walk through the main job, step by step"),
+    "up": ("services.standalone.up", "keep both services running on this machine"),
     "try": ("services.standalone.try_script", "run one action script, as production would"),
 }
 

@@ -6,6 +6,7 @@ step did what it says.
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import contextlib
 import re
@@ -17,6 +18,7 @@ from importlib.resources import files
 from typing import Any, Final
 
 from services.standalone import legacy_database
+from services.standalone.cli import Parser
 from services.standalone.embedded_postgres import EmbeddedPostgres
 from services.standalone.http_client import Answer, call
 from services.standalone.stack import Broker, Stack, open_stack
@@ -155,7 +157,7 @@ class _Tenant:
 async def demo(*, rabbitmq: bool) -> int:
     """Run all steps; the exit code."""
     screen = _Screen()
-    screen.line("Trickle: the first login of each user moves them. This takes about 20 seconds.\n")
+    screen.line("Trickle: the first login of each user moves them.\n")
     async with contextlib.AsyncExitStack() as owned:
         legacy = EmbeddedPostgres()
         owned.push_async_callback(asyncio.to_thread, legacy.close)
@@ -285,10 +287,24 @@ def _check_error(answer: Answer, status: int, error: str) -> None:
     _check(answer.status == status and body.get("error") == error, f"HTTP {status} {error}")
 
 
-def run(*, rabbitmq: bool) -> int:
+def parser() -> argparse.ArgumentParser:
+    """The command line of `trickle demo`."""
+    described = Parser(
+        prog="trickle demo",
+        description="Walk through the main job against a realistic legacy database.",
+    )
+    described.add_argument(
+        "--rabbitmq",
+        action="store_true",
+        help="two real processes over a private RabbitMQ, instead of one process without a broker",
+    )
+    return described
+
+
+def run(arguments: argparse.Namespace) -> int:
     """Entry point of `trickle demo`."""
     try:
-        return asyncio.run(demo(rabbitmq=rabbitmq))
+        return asyncio.run(demo(rabbitmq=arguments.rabbitmq))
     except KeyboardInterrupt:
         return 130
     except ServiceError as error:

@@ -1,8 +1,8 @@
 """Run a program that ends when its owner does: `python -I -S guard.py SIGNAL SECONDS COMMAND…`.
 
 The owner holds the write end of our standard input. When that closes, for whatever reason, a
-SIGKILL included, the program gets SIGNAL, and its process group SIGKILL after SECONDS. The
-program's pid is the first line on our standard output; its exit code becomes ours.
+SIGKILL included, the program gets SIGNAL (with the prefix `group:` its whole process group does),
+and the group SIGKILL after SECONDS. The program's pid is the first line on our standard output; its exit code becomes ours.
 
 Standard library only and no import of ours, so that it starts in milliseconds.
 """
@@ -16,7 +16,7 @@ import sys
 
 def main() -> int:
     """Start, announce, wait for whoever ends first."""
-    number, grace, command = getattr(signal, sys.argv[1]), float(sys.argv[2]), sys.argv[3:]
+    number, grace, command = sys.argv[1], float(sys.argv[2]), sys.argv[3:]
     for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)  # the owner decides, through our standard input
     wake, waker = os.pipe()
@@ -39,8 +39,12 @@ def main() -> int:
     return _code(process.returncode)
 
 
-def _end(process: "subprocess.Popen[bytes]", number: int, grace: float) -> int:
-    process.send_signal(number)
+def _end(process: "subprocess.Popen[bytes]", name: str, grace: float) -> int:
+    number = getattr(signal, name.removeprefix("group:"))
+    if name.startswith("group:"):
+        os.killpg(process.pid, number)
+    else:
+        process.send_signal(number)
     try:
         process.wait(grace)
     except subprocess.TimeoutExpired:

@@ -90,6 +90,7 @@ class Stack:
 @asynccontextmanager
 async def open_stack(*, rabbitmq: Broker, say: Say) -> AsyncIterator[Stack]:
     """Start everything; stop it in reverse order, whatever happens inside the block."""
+    configure_logging("warning", "console")
     async with AsyncExitStack() as owned:
         database_url, amqp_url = await asyncio.gather(
             _postgres(owned, say), _rabbitmq(owned, rabbitmq, say)
@@ -189,6 +190,8 @@ def _settings(environment: Mapping[str, str]) -> tuple[dict[str, str], dict[str,
     """The environments of auth and of the worker: each gets only what it needs."""
     ours = ("PATH", "HOME", "LANG", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR", "TRICKLE_LOG_LEVEL")
     shared = {name: os.environ[name] for name in ours if name in os.environ}  # noqa: TID251 - handed on
+    shared.setdefault("TRICKLE_LOG_LEVEL", "warning")
+    shared["TRICKLE_LOG_FORMAT"] = "console"
     shared |= {name: environment[name] for name in ("TRICKLE_KEY_RING", "AMQP_URL") if name in environment}
     auth = {
         **shared,
@@ -226,7 +229,6 @@ async def _one_process(
     auth, worker = _settings(environment)
     broker, stop = InProcessBroker(), Stop()
     auth_settings, worker_settings = read_settings(AuthSettings, auth), read_settings(WorkerSettings, worker)
-    configure_logging(auth_settings.log_level, "console")
     opened_auth = await owned.enter_async_context(open_auth(auth_settings, broker.transport("auth")))
     opened_worker = await owned.enter_async_context(
         open_worker(worker_settings, broker.transport("script_worker"))

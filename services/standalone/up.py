@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import os
@@ -9,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from services.standalone.cli import Parser
 from services.standalone.stack import Stack, open_stack
 from shared.errors import ServiceError
 from shared.lifecycle import Stop, stop_on_signals
@@ -67,10 +69,23 @@ def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def run(json_file: Path | None) -> int:
+def parser() -> argparse.ArgumentParser:
+    """The command line of `trickle up`."""
+    described = Parser(
+        prog="trickle up",
+        description="Keep both services running until Ctrl-C, on RabbitMQ if one can be had."
+        " DATABASE_URL and AMQP_URL name servers to use instead of private ones.",
+    )
+    described.add_argument(
+        "--json", type=Path, metavar="FILE", help="write URLs, credentials and pids there once ready"
+    )
+    return described
+
+
+def run(arguments: argparse.Namespace) -> int:
     """Entry point of `trickle up`."""
     try:
-        return asyncio.run(up(json_file))
+        return asyncio.run(up(arguments.json))
     except ServiceError as error:
         _say(f"up: {error}")
         return 1
