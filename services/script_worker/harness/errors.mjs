@@ -5,7 +5,16 @@
  * The classes are old-style functions: scripts call them without `new`, which must not throw.
  * Of an error only a fixed list of fields crosses; an AxiosError's `config` holds passwords.
  */
-import { apply, ErrorClass, format, isObject, String, slice, stringify } from './primordials.mjs';
+import {
+  apply,
+  assign,
+  ErrorClass,
+  format,
+  isObject,
+  String,
+  slice,
+  stringify,
+} from './primordials.mjs';
 
 const FIELDS = ['name', 'message', 'code', 'description', 'user_id', 'stack', 'status_code'];
 const MAX_FIELD = 4096;
@@ -23,19 +32,31 @@ function inheritFromError(constructor, name) {
 }
 
 /**
+ * @param {any} error
+ * @param {Function} constructor
+ * @param {object} fields
+ */
+function build(error, constructor, fields) {
+  assign(error, fields); // first: the stack's heading shows the message
+  ErrorClass.captureStackTrace(error, constructor);
+}
+
+/**
  * @this {any}
  * @param {unknown} userId
  * @param {unknown} message
  */
 export function WrongUsernameOrPasswordError(userId, message) {
+  const name = 'WrongUsernameOrPasswordError';
   if (!(this instanceof WrongUsernameOrPasswordError)) return;
-  const self = /** @type {any} */ (this);
-  ErrorClass.captureStackTrace(this, WrongUsernameOrPasswordError);
-  self.name = 'WrongUsernameOrPasswordError';
-  self.code = 'wrongusernameorpassword';
-  self.user_id = userId;
-  self.message = message;
-  self.statusCode = 400;
+  const code = 'wrongusernameorpassword';
+  build(this, WrongUsernameOrPasswordError, {
+    name,
+    message,
+    code,
+    user_id: userId,
+    statusCode: 400,
+  });
 }
 
 /**
@@ -44,14 +65,9 @@ export function WrongUsernameOrPasswordError(userId, message) {
  * @param {unknown} message
  */
 export function ValidationError(code, message) {
+  const name = 'ValidationError';
   if (!(this instanceof ValidationError)) return;
-  const self = /** @type {any} */ (this);
-  ErrorClass.captureStackTrace(this, ValidationError);
-  self.name = 'ValidationError';
-  self.code = code;
-  self.message = message;
-  self.description = message;
-  self.statusCode = 400;
+  build(this, ValidationError, { name, code, message, description: message, statusCode: 400 });
 }
 
 /**
@@ -59,14 +75,10 @@ export function ValidationError(code, message) {
  * @param {unknown} message
  */
 export function UnauthorizedError(message) {
+  const name = 'UnauthorizedError';
   if (!(this instanceof UnauthorizedError)) return;
-  const self = /** @type {any} */ (this);
-  ErrorClass.captureStackTrace(this, UnauthorizedError);
-  self.name = 'UnauthorizedError';
-  self.code = 'unauthorized';
-  self.message = message;
-  self.description = message;
-  self.statusCode = 401;
+  const code = 'unauthorized';
+  build(this, UnauthorizedError, { name, message, code, description: message, statusCode: 401 });
 }
 
 inheritFromError(WrongUsernameOrPasswordError, 'WrongUsernameOrPasswordError');
@@ -87,6 +99,17 @@ function field(value, limit) {
 }
 
 /**
+ * An AggregateError, which is what a refused connection to a name with several addresses is, has
+ * no message of its own: the first of its errors speaks for it.
+ * @param {any} error
+ * @param {string} name
+ */
+function read(error, name) {
+  const value = error[name];
+  return name === 'message' && value === '' ? (error.errors?.[0]?.message ?? value) : value;
+}
+
+/**
  * What of an error crosses, as JSON. Getters may throw, and what they throw may be hostile too.
  * @param {any} error
  * @returns {string}
@@ -100,10 +123,7 @@ export function errorJson(error) {
   for (let index = 0; index < FIELDS.length; index++) {
     const name = FIELDS[index];
     try {
-      const value = field(
-        /** @type {any} */ (error)[name],
-        name === 'stack' ? MAX_STACK : MAX_FIELD,
-      );
+      const value = field(read(error, name), name === 'stack' ? MAX_STACK : MAX_FIELD);
       if (value === undefined) continue;
       json += `${json === '' ? '' : ','}"${name}":${value}`;
       named ||= name === 'name';

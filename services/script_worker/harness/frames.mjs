@@ -50,24 +50,22 @@ export function send(json) {
 
 /** Cuts a byte stream into frames. */
 export class Decoder {
-  /** @type {Buffer | null} */
-  #rest = null;
+  /** @type {Buffer} */
+  #data = BufferFrom('');
 
-  /**
-   * @param {Buffer} chunk
-   * @returns {any[]} the frames it completes
-   */
+  /** @param {Buffer} chunk */
   feed(chunk) {
-    let data = this.#rest === null ? chunk : BufferConcat([this.#rest, chunk]);
-    const frames = [];
-    while (data.length >= 4) {
-      const length = readUInt32BE(data, 0);
-      if (length > MAX_FRAME_BYTES) throw new RangeError(`a frame of ${length} bytes`);
-      if (data.length < 4 + length) break;
-      frames[frames.length] = parse(utf8(data, 'utf8', 4, 4 + length));
-      data = subarray(data, 4 + length);
-    }
-    this.#rest = data.length > 0 ? data : null;
-    return frames;
+    this.#data = this.#data.length === 0 ? chunk : BufferConcat([this.#data, chunk]);
+  }
+
+  /** @returns {any} the next whole frame, or undefined; throws for what is none */
+  next() {
+    const data = this.#data;
+    if (data.length < 4) return undefined;
+    const end = 4 + readUInt32BE(data, 0);
+    if (end - 4 > MAX_FRAME_BYTES) throw new RangeError(`a frame of ${end - 4} bytes`);
+    if (data.length < end) return undefined;
+    this.#data = subarray(data, end);
+    return parse(utf8(data, 'utf8', 4, end));
   }
 }

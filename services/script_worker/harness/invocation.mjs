@@ -8,9 +8,9 @@
 import { brief, errorJson } from './errors.mjs';
 import {
   activeResources,
+  append,
   heapStatistics,
   hrtime,
-  isObject,
   setImmediate,
   stringify,
 } from './primordials.mjs';
@@ -18,11 +18,18 @@ import { settleOnce } from './settle-once.mjs';
 import { Unfit, valueJson } from './values.mjs';
 
 const MAX_VIOLATIONS = 8;
+const UNREADABLE = failure(
+  'result_not_serializable',
+  '{"name":"Error","message":"the result could not be read: out of stack"}',
+);
 
 export class Invocation {
   /** @type {string[]} */
   #violations = [];
+  #body = UNREADABLE;
   #calls = 0;
+  #scheduled = false;
+  #settled = false;
   #left = false;
   #late = 0;
   #began = hrtime();
@@ -31,22 +38,20 @@ export class Invocation {
    * @param {string} id
    * @param {{result_bytes: number, depth: number}} limits
    * @param {(json: string) => void} send
-   * @param {() => void} ended called once the result has left
+   * @param {() => void} ended called just before the result leaves
    */
   constructor(id, limits, send, ended) {
     this.idJson = stringify(id);
     this.limits = limits;
     this.send = send;
-    this.settle = settleOnce((/** @type {string} */ body) =>
-      setImmediate(() => this.#leave(body, ended)),
-    );
+    this.ended = ended;
+    /** Told how to read the outcome, not the outcome: reading runs code of the script's. */
+    this.settle = settleOnce((/** @type {() => string} */ read) => {
+      this.#settled = true;
+      this.#body = read();
+    });
     this.callback = (/** @type {unknown} */ error, /** @type {unknown} */ value) =>
       this.#called(error, value);
-  }
-
-  /** Whether the callback was called. */
-  get called() {
-    return this.#calls > 0;
   }
 
   /**
@@ -54,23 +59,10 @@ export class Invocation {
    * @param {unknown} value
    */
   #called(error, value) {
+    this.#schedule();
     this.#calls += 1;
-    const settled = this.settle(this.#body(error, value));
+    const settled = this.settle(() => this.#read(error, value));
     if (!settled) this.violate(this.#calls > 1 ? 'callback_twice' : 'late_callback', '');
-  }
-
-  /**
-   * Only truthiness decides (C§3.1): `callback(0, profile)` is a success.
-   * @param {unknown} error
-   * @param {unknown} value
-   */
-  #body(error, value) {
-    if (this.#calls > 1) return '';
-    if (error) return failure('called_back_error', errorJson(error));
-    const json = valueJson(value, this.limits);
-    return json instanceof Unfit
-      ? failure(json.detail, stringify({ name: 'Error', message: json.message }))
-      : `"ok":true,"value":${json}`;
   }
 
   /**
@@ -80,7 +72,28 @@ export class Invocation {
    * @returns {boolean}
    */
   fail(detail, error) {
-    return this.settle(failure(detail, errorJson(error)));
+    this.#schedule();
+    return this.settle(() => failure(detail, errorJson(error)));
+  }
+
+  /** Before all else: a script that is out of stack fails here, and may call once more. */
+  #schedule() {
+    if (this.#scheduled) return;
+    setImmediate(() => this.leave());
+    this.#scheduled = true;
+  }
+
+  /**
+   * Only truthiness decides (C§3.1): `callback(0, profile)` is a success.
+   * @param {unknown} error
+   * @param {unknown} value
+   */
+  #read(error, value) {
+    if (error) return failure('called_back_error', errorJson(error));
+    const json = valueJson(value, this.limits);
+    return json instanceof Unfit
+      ? failure(json.detail, stringify({ name: 'Error', message: json.message }))
+      : `"ok":true,"value":${json}`;
   }
 
   /**
@@ -89,20 +102,17 @@ export class Invocation {
    * @param {unknown} what
    */
   violate(kind, what) {
-    const json = `"kind":"${kind}","message":${stringify(isObject(what) ? brief(what) : `${String(what)}`)}`;
+    const json = `"kind":"${kind}","message":${stringify(brief(what))}`;
     if (!this.#left) {
-      if (this.#violations.length < MAX_VIOLATIONS)
-        this.#violations[this.#violations.length] = json;
+      if (this.#violations.length < MAX_VIOLATIONS) append(this.#violations, json);
     } else if (this.#late++ < MAX_VIOLATIONS) {
       this.send(`{"t":"violation","id":${this.idJson},${json}}`);
     }
   }
 
-  /**
-   * @param {string} body
-   * @param {() => void} ended
-   */
-  #leave(body, ended) {
+  /** Send the outcome, if there is one that has not left yet. */
+  leave() {
+    if (!this.#settled || this.#left) return;
     this.#left = true;
     let violations = '';
     for (let index = 0; index < this.#violations.length; index++) {
@@ -111,9 +121,9 @@ export class Invocation {
     const us = (hrtime() - this.#began) / 1000n;
     const heap = heapStatistics().used_heap_size;
     const handles = activeResources().length;
-    ended();
+    this.ended();
     this.send(
-      `{"t":"result","id":${this.idJson},${body},"us":${us},"violations":[${violations}],` +
+      `{"t":"result","id":${this.idJson},${this.#body},"us":${us},"violations":[${violations}],` +
         `"heap":${heap},"handles":${handles}}`,
     );
   }

@@ -4,7 +4,7 @@
  *
  * Auth0 takes the text of one function expression. We also take a program: helper declarations,
  * a trailing semicolon, a directive, `module.exports`. Nothing that Auth0 accepts is rejected,
- * because the expression is tried first.
+ * because the expression is tried first; and no script is evaluated twice.
  */
 import { compileFunction } from 'node:vm';
 
@@ -41,20 +41,36 @@ export class BindFailure {
  * @returns {Function | BindFailure}
  */
 export function load(action, text, require) {
-  /** @type {unknown} */
+  try {
+    const code = compileEither(action, text);
+    const module = { exports: /** @type {any} */ ({}) };
+    const value = code(require, module, module.exports);
+    for (const choice of [...exported(action, module.exports), value]) {
+      if (typeof choice === 'function') return choice;
+    }
+    throw new TypeError(`the ${action} script is not a function and declares none`);
+  } catch (error) {
+    return new BindFailure(action, error);
+  }
+}
+
+/**
+ * @param {string} action
+ * @param {string} text
+ * @returns {Function}
+ */
+function compileEither(action, text) {
   let refusal;
   try {
-    const value = compile(action, `return (${text}\n)`, -8)(require, { exports: {} }, {});
-    if (typeof value === 'function') return value;
+    return compile(action, `return (${text}\n)`, -8);
   } catch (error) {
-    if (!(error instanceof SyntaxError)) return new BindFailure(action, error);
     refusal = error;
   }
   try {
-    return fromProgram(action, text, require);
+    const picks = candidates(action, text).map((name) => `typeof ${name}==='function'?${name}:`);
+    return compile(action, `${text}\n;return ${picks.join('')}undefined`, 0);
   } catch (error) {
-    const told = error instanceof SyntaxError && refusal ? farther(refusal, error, action) : error;
-    return new BindFailure(action, told);
+    throw farther(refusal, error, action);
   }
 }
 
@@ -72,37 +88,36 @@ function compile(action, body, columnOffset) {
 }
 
 /**
+ * What `module.exports` may offer: itself, or one of its properties.
  * @param {string} action
- * @param {string} text
- * @param {(name: string) => unknown} require
- * @returns {Function}
+ * @param {any} exports
+ * @returns {unknown[]}
  */
-function fromProgram(action, text, require) {
-  const module = { exports: /** @type {any} */ ({}) };
-  const names = candidates(action, text);
-  const picks = names.map((name) => `typeof ${name}==='function'?${name}:`).join('');
-  const found = compile(action, `${text}\n;return ${picks}undefined`, 0)(
-    require,
-    module,
-    module.exports,
-  );
-  const exported = module.exports;
-  const choices = [exported, exported?.[action], exported?.default, found];
-  for (const choice of choices) if (typeof choice === 'function') return choice;
-  throw new TypeError(`the ${action} script is not a function and declares none`);
+function exported(action, exports) {
+  if (exports === null || exports === undefined) return [];
+  const keys = [action, ...(RECOMMENDED[action] ?? []), 'default'];
+  return [exports, ...keys.map((key) => exports[key])];
 }
 
 /**
- * Names to look for: the recommended ones, then what is declared, the last first.
+ * Names to look for: the recommended ones, then declared functions, then the rest; last first.
  * @param {string} action
  * @param {string} text
  */
 function candidates(action, text) {
-  const declared = [...text.matchAll(DECLARED), ...text.matchAll(ASSIGNED)].map(
-    (match) => match[1],
-  );
-  const recommended = (RECOMMENDED[action] ?? []).filter((name) => declared.includes(name));
-  return [...new Set([...recommended, ...declared.reverse()])];
+  const declared = names(text, DECLARED);
+  const assigned = names(text, ASSIGNED);
+  const all = [...declared.reverse(), ...assigned.reverse()];
+  const recommended = (RECOMMENDED[action] ?? []).filter((name) => all.includes(name));
+  return [...new Set([...recommended, ...all])];
+}
+
+/**
+ * @param {string} text
+ * @param {RegExp} pattern
+ */
+function names(text, pattern) {
+  return [...text.matchAll(pattern)].map((match) => match[1]);
 }
 
 /**
@@ -112,7 +127,7 @@ function candidates(action, text) {
  * @param {string} action
  */
 function farther(first, second, action) {
-  return (lineOf(second, action) ?? 0) > (lineOf(first, action) ?? 0) ? second : first;
+  return (lineOf(second, action) ?? 0) >= (lineOf(first, action) ?? 0) ? second : first;
 }
 
 /**
@@ -121,7 +136,11 @@ function farther(first, second, action) {
  * @returns {number | null}
  */
 function lineOf(error, action) {
-  const stack = error instanceof Error && typeof error.stack === 'string' ? error.stack : '';
-  const found = stack.match(new RegExp(`\\b${action}\\.js:(\\d+)`));
-  return found ? Number(found[1]) : null;
+  try {
+    const stack = /** @type {any} */ (error).stack;
+    const found = `${stack}`.match(new RegExp(`\\b${action}\\.js:(\\d+)`));
+    return found ? Number(found[1]) : null;
+  } catch {
+    return null; // a thrown null, or a stack that throws
+  }
 }

@@ -20,7 +20,7 @@ import { Decoder, send } from './frames.mjs';
 import { Invocation } from './invocation.mjs';
 import { BindFailure, load } from './loader.mjs';
 import { createScriptRequire } from './modules.mjs';
-import { apply, isObject, onRejection, reallyExit, stringify } from './primordials.mjs';
+import { append, apply, isObject, onRejection, reallyExit, stringify } from './primordials.mjs';
 
 export const EXIT_CODES = Object.freeze({ CLOSED: 0, PROTOCOL: 70 });
 const PROTOCOL = 1;
@@ -44,8 +44,9 @@ let lastId = null;
 /** @type {Record<string, (frame: any) => void>} */
 const receivers = Object.assign(Object.create(null), { hello, bind, invoke, close });
 
-/** @param {{limits: any, modules: string, preload: string[]}} frame */
+/** @param {{proto: number, limits: any, modules: string, preload: string[]}} frame */
 function hello(frame) {
+  if (frame.proto !== PROTOCOL) reallyExit(EXIT_CODES.PROTOCOL);
   limits = frame.limits;
   lines = new Console(limits, send);
   scriptRequire = createScriptRequire(frame.modules);
@@ -101,8 +102,8 @@ function invoke(frame) {
   // Nothing of ours keeps the loop alive now: if the script leaves nothing pending, it drains.
   channel.unref();
   const args = frame.args;
-  if (withContext) args[args.length] = frame.context;
-  args[args.length] = invocation.callback;
+  if (withContext) append(args, frame.context);
+  append(args, invocation.callback);
   let returned;
   try {
     returned = apply(bound[frame.action], undefined, args);
@@ -151,31 +152,43 @@ process.on('uncaughtException', (error, origin) => {
   }
 });
 
-watchExits((code) => send(`{"t":"exit","id":${current?.idJson ?? null},"code":${code}}`));
+watchExits((code) => {
+  const id = current?.idJson ?? null;
+  current?.leave(); // it called back in this very tick, and the first call counts
+  send(`{"t":"exit","id":${id},"code":${code}}`);
+});
 
 /** Scripts that clean up "all handles" must not find ours. */
 function hideChannel() {
   const target = /** @type {any} */ (process);
   const handles = target._getActiveHandles.bind(process);
-  target._getActiveHandles = () =>
-    handles().filter((/** @type {unknown} */ one) => one !== channel);
+  target._getActiveHandles = () => {
+    const all = handles();
+    const others = /** @type {unknown[]} */ ([]);
+    for (let index = 0; index < all.length; index++) {
+      if (all[index] !== channel) append(others, all[index]);
+    }
+    return others;
+  };
+}
+
+function nextFrame() {
+  try {
+    return decoder.next();
+  } catch {
+    return reallyExit(EXIT_CODES.PROTOCOL);
+  }
 }
 
 hideChannel();
 // An own, fixed `emit`: a script that patches EventEmitter can't cut us off.
 Object.defineProperty(channel, 'emit', { value: EventEmitter.prototype.emit });
 channel.on('data', (chunk) => {
-  let frames;
-  try {
-    frames = decoder.feed(/** @type {Buffer} */ (chunk));
-  } catch {
-    reallyExit(EXIT_CODES.PROTOCOL);
-    return;
-  }
-  for (let index = 0; index < frames.length; index++) {
-    const receive = receivers[frames[index].t];
+  decoder.feed(/** @type {Buffer} */ (chunk));
+  for (let frame = nextFrame(); frame !== undefined; frame = nextFrame()) {
+    const receive = receivers[frame?.t];
     if (receive === undefined) reallyExit(EXIT_CODES.PROTOCOL);
-    else receive(frames[index]);
+    receive(frame);
   }
 });
 channel.on('error', close);

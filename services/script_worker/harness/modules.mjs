@@ -10,23 +10,25 @@ import { builtinModules, createRequire } from 'node:module';
 import { join } from 'node:path';
 
 const PINNED = /^(@?[^@]+)@([^/]+)(\/.*)?$/;
+const CLIMBS = /(?:^|[\\/])\.\.?(?:[\\/]|$)/;
 const BUILTIN = new Set(builtinModules.map((name) => name.replace(/^node:/, '')));
 const REFUSED_BUILTIN = new Set(['cluster', 'inspector', 'inspector/promises', 'repl']);
 
-/** @type {Record<string, string>} */
-const REFUSED = {
-  couchbase: 'it ships only as a binary for an end-of-life server protocol',
-  'azure-storage': 'it was retired by its makers in 2020; use their REST API with axios',
-  ibm_db: 'it needs a native driver that its installer downloads',
-  oracledb: 'Auth0 removed it in 2023, and it needs client libraries that can not be shipped',
-  edge: 'Auth0 removed it in 2023, and it needs a .NET runtime',
-  'edge-js': 'it needs a .NET runtime',
-  'node-cassandra-cql': 'it is dead since 2015 and does not run on a current Node',
-  'mongo-getdb': 'it is dead and does not run on a current driver; use mongodb',
-};
+const REFUSED = new Map(
+  Object.entries({
+    couchbase: 'it ships only as a binary for an end-of-life server protocol',
+    'azure-storage': 'it was retired by its makers in 2020; use their REST API with axios',
+    ibm_db: 'it needs a native driver that its installer downloads',
+    oracledb: 'Auth0 removed it in 2023, and it needs client libraries that can not be shipped',
+    edge: 'Auth0 removed it in 2023, and it needs a .NET runtime',
+    'edge-js': 'it needs a .NET runtime',
+    'node-cassandra-cql': 'it is dead since 2015 and does not run on a current Node',
+    'mongo-getdb': 'it is dead and does not run on a current driver; use mongodb',
+  }),
+);
 
-/** @type {Record<string, (exported: any) => any>} */
-const SHIMS = {};
+/** @type {Map<string, (exported: any) => any>} */
+const SHIMS = new Map();
 
 /**
  * @param {string} root the folder that holds node_modules
@@ -42,9 +44,10 @@ export function createScriptRequire(root) {
     const pinned = PINNED.exec(name);
     const request = pinned ? `${pinned[1]}${pinned[3] ?? ''}` : name;
     const top = topOf(request);
-    if (!shipped.has(top)) throw notFound(name, REFUSED[top]);
+    if (!shipped.has(top) || CLIMBS.test(request)) throw notFound(name, REFUSED.get(top));
     const exported = inner(request);
-    return Object.hasOwn(SHIMS, request) ? SHIMS[request](exported) : exported;
+    const shim = SHIMS.get(request);
+    return shim ? shim(exported) : exported;
   };
 }
 
