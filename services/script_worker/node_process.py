@@ -51,12 +51,13 @@ MARK_BEFORE_DEADLINE: Final = 0.2
 what it will be doing at the deadline, and the noting is off every other call's path."""
 INQUEST_WITHIN: Final = 0.05
 """Seconds that a death may take to tell its exit status and its last words."""
+MIB: Final = 1024 * 1024
 OUTPUT_TAIL_BYTES: Final = 64 * 1024
-OUTPUT_FLOOD_BYTES: Final = 16 * 1024 * 1024
-FRAMES_FLOOD_BYTES: Final = 16 * 1024 * 1024
+OUTPUT_FLOOD_BYTES: Final = 16 * MIB
+FRAMES_FLOOD_BYTES: Final = 16 * MIB
 _LAST_WORDS: Final = 2000
 _OUT_OF_MEMORY: Final = re.compile(
-    rb"heap out of memory|Fatal (?:process|JavaScript) out of memory", re.IGNORECASE
+    rb"heap out of memory|Fatal (?:process|JavaScript) out of memory|std::bad_alloc", re.IGNORECASE
 )
 _MAX_LATE_PER_CALL: Final = 16
 
@@ -118,9 +119,10 @@ class NodeCommand:
     node: Path
     harness: Path
     modules: Path
-    heap_mib: int = 256
-    data_bytes: int = 256 * 1024 * 1024
+    data_bytes: int = 384 * MIB
     """What Buffers, wasm and the heap may allocate beyond an idle process."""
+    heap_mib: int = 256
+    """V8's own limit: below the other one, so that its own, clearer error comes first."""
 
     @classmethod
     def installed(
@@ -128,7 +130,7 @@ class NodeCommand:
         *,
         node: Path | None = None,
         modules: Path | None = None,
-        data_bytes: int = 256 * 1024 * 1024,
+        data_bytes: int = 384 * MIB,
     ) -> NodeCommand:
         """What came with this distribution, but for what is configured otherwise."""
         here = Path(__file__).parent
@@ -137,6 +139,7 @@ class NodeCommand:
             harness=here / "harness" / "main.mjs",
             modules=modules or here / "modules",
             data_bytes=data_bytes,
+            heap_mib=data_bytes * 2 // 3 // MIB,
         )
 
     def argv(self) -> list[str]:
@@ -576,7 +579,7 @@ class Growth:
     WINDOW: Final = 20
     WINDOWS: Final = 5
     HANDLES_IN_A_ROW: Final = 10
-    HEAP_FLOOR: Final = 64 * 1024 * 1024
+    HEAP_FLOOR: Final = 64 * MIB
 
     __slots__ = ("_calls", "_grown", "_handles", "_handles_grown", "_low", "_previous_low")
 
