@@ -1,7 +1,7 @@
 """The corpus `tests/action_scripts/`, one behaviour a file, through real processes.
 
 What a file expects stands in its first comment lines, `// key: value`: outcome, detail, reason,
-message (a part of it), violations, retires; what it is run with: action, args, configuration,
+message (a part of it), value, violations, retires; what it is run with: action, args, configuration,
 context, deadline.
 """
 
@@ -28,7 +28,7 @@ HEADER = re.compile(r"^// ([a-z_]+): (.*)$")
 LATE_WITHIN = 0.15
 """Seconds in which a script of the corpus has broken its rule after the callback."""
 KEYS = frozenset(
-    {"outcome", "detail", "reason", "message", "violations", "retires"}
+    {"outcome", "detail", "reason", "message", "value", "violations", "retires"}
     | {"action", "args", "configuration", "context", "deadline"}
 )
 
@@ -132,7 +132,7 @@ def test_the_corpus_is_there() -> None:
     assert len(CORPUS) >= 50
 
 
-@pytest.mark.parametrize("case", map(Case, CORPUS), ids=lambda case: case.path.stem)
+@pytest.mark.parametrize("case", [*map(Case, CORPUS)], ids=lambda case: case.path.stem)
 async def test_a_script_comes_to_what_it_says(case: Case) -> None:
     seen = await perform(case)
 
@@ -142,6 +142,9 @@ async def test_a_script_comes_to_what_it_says(case: Case) -> None:
     }
     assert {key: outcome.get(key) for key in expected} == expected, seen.run
     assert case.headers.get("message", "") in (outcome.get("message") or "")
+    if "value" in case.headers:
+        assert isinstance(seen.run.outcome, Value)
+        assert case.json("value", None) == seen.run.outcome.value
     assert seen.violations == case.words("violations")
     retired = {str(event.reason) for event in seen.events if isinstance(event, Retired)}
     assert retired == case.words("retires")

@@ -8,7 +8,6 @@
 import { brief, errorJson } from './errors.mjs';
 import {
   activeResources,
-  append,
   heapStatistics,
   hrtime,
   setImmediate,
@@ -104,7 +103,8 @@ export class Invocation {
   violate(kind, what) {
     const json = `"kind":"${kind}","message":${stringify(brief(what))}`;
     if (!this.#left) {
-      if (this.#violations.length < MAX_VIOLATIONS) append(this.#violations, json);
+      const count = this.#violations.length;
+      if (count < MAX_VIOLATIONS) this.#violations[count] = json;
     } else if (this.#late++ < MAX_VIOLATIONS) {
       this.send(`{"t":"violation","id":${this.idJson},${json}}`);
     }

@@ -8,6 +8,7 @@
  */
 import { EventEmitter } from 'node:events';
 import { Socket } from 'node:net';
+import { Readable } from 'node:stream';
 import { Console } from './console.mjs';
 import {
   errorJson,
@@ -20,7 +21,7 @@ import { Decoder, send } from './frames.mjs';
 import { Invocation } from './invocation.mjs';
 import { BindFailure, load } from './loader.mjs';
 import { createScriptRequire } from './modules.mjs';
-import { append, apply, isObject, onRejection, reallyExit, stringify } from './primordials.mjs';
+import { apply, isObject, onRejection, reallyExit, stringify } from './primordials.mjs';
 
 export const EXIT_CODES = Object.freeze({ CLOSED: 0, PROTOCOL: 70 });
 const PROTOCOL = 1;
@@ -102,8 +103,8 @@ function invoke(frame) {
   // Nothing of ours keeps the loop alive now: if the script leaves nothing pending, it drains.
   channel.unref();
   const args = frame.args;
-  if (withContext) append(args, frame.context);
-  append(args, invocation.callback);
+  if (withContext) args[args.length] = frame.context;
+  args[args.length] = invocation.callback;
   let returned;
   try {
     returned = apply(bound[frame.action], undefined, args);
@@ -166,7 +167,7 @@ function hideChannel() {
     const all = handles();
     const others = /** @type {unknown[]} */ ([]);
     for (let index = 0; index < all.length; index++) {
-      if (all[index] !== channel) append(others, all[index]);
+      if (all[index] !== channel) others[others.length] = all[index];
     }
     return others;
   };
@@ -181,8 +182,11 @@ function nextFrame() {
 }
 
 hideChannel();
-// An own, fixed `emit`: a script that patches EventEmitter can't cut us off.
+process.env = {}; // what Node needed of it, it has read
+// Own, fixed methods: a script that patches EventEmitter can't cut us off; and a socket's `read`
+// would go through `Function.prototype.call`.
 Object.defineProperty(channel, 'emit', { value: EventEmitter.prototype.emit });
+Object.defineProperty(channel, 'read', { value: Readable.prototype.read });
 channel.on('data', (chunk) => {
   decoder.feed(/** @type {Buffer} */ (chunk));
   for (let frame = nextFrame(); frame !== undefined; frame = nextFrame()) {

@@ -11,7 +11,6 @@ import { getHeapStatistics } from 'node:v8';
 
 export const apply = Reflect.apply;
 export const assign = Object.assign;
-const defineProperty = Reflect.defineProperty;
 export const stringify = JSON.stringify;
 export const parse = JSON.parse;
 export const setImmediate = globalThis.setImmediate;
@@ -53,17 +52,6 @@ const then = uncurryThis(Promise.prototype.then);
  */
 export function onRejection(value, rejected) {
   then(apply(resolve, PromiseClass, [value]), undefined, rejected);
-}
-
-/**
- * `push` without prototypes: a script may have put a setter on `Array.prototype[2]`.
- * @param {unknown[]} list
- * @param {unknown} value
- */
-export function append(list, value) {
-  // Nor may `get` be inherited from a patched Object.prototype.
-  const bare = { __proto__: null, value, writable: true, enumerable: true, configurable: true };
-  defineProperty(list, list.length, /** @type {any} */ (bare));
 }
 
 /**

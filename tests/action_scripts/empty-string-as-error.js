@@ -1,0 +1,7 @@
+// action: login
+// args: ["alice@example.com","correct horse"]
+// outcome: succeeded
+// value: {"user_id":1}
+function login(email, password, callback) {
+  callback('', { user_id: 1 });
+}

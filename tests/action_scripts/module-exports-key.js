@@ -1,0 +1,8 @@
+// action: login
+// args: ["alice@example.com","correct horse"]
+// outcome: succeeded
+// value: {"user_id":1}
+function login() {
+  throw new Error('not exported');
+}
+exports.login = (email, password, callback) => callback(null, { user_id: 1 });

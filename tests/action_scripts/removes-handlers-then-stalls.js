@@ -1,0 +1,8 @@
+// action: login
+// args: ["alice@example.com","correct horse"]
+// outcome: crashed
+// detail: process_died
+// retires: crash
+function login(email, password, callback) {
+  process.removeAllListeners();
+}

@@ -1,0 +1,9 @@
+// action: login
+// args: ["alice@example.com","correct horse"]
+// outcome: succeeded
+// value: {"user_id":1}
+async function login(email, password, callback) {
+  await null;
+  callback(null, { user_id: 1 });
+  return { user_id: 2 };
+}

@@ -1,0 +1,11 @@
+// action: login
+// args: ["alice@example.com","correct horse"]
+// level: process
+// deadline: 1.0
+// retires: timeout
+// message: exceeded allowed execution time
+// outcome: timed_out
+// detail: waiting
+function login(email, password, callback) {
+  process.kill(process.pid, 'SIGSTOP');
+}

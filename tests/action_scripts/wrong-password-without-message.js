@@ -1,0 +1,8 @@
+// action: login
+// args: ["alice@example.com","correct horse"]
+// outcome: denied
+// reason: wrong_password
+function login(email, password, callback) {
+  const err = null;
+  return callback(err || new WrongUsernameOrPasswordError(email));
+}
