@@ -1,53 +1,41 @@
-"""Fixtures of every layer. A server starts when the first test asks for it, and once a session."""
+"""What every test may ask for. A server starts when the first test asks for it, once a session."""
 
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Iterator
+from typing import Any
+from uuid import uuid4
 
+import hypothesis
 import pytest
-from hypothesis import HealthCheck, settings
 
+from services.standalone.private_rabbitmq import PrivateRabbitMQ
 from shared.topology import Names
 from tests import servers
 
-settings.register_profile("dev", max_examples=25, deadline=None)
-settings.register_profile(
-    "ci",
-    max_examples=100,
-    deadline=None,  # the machine is shared: slow is not wrong
-    derandomize=True,
-    suppress_health_check=[HealthCheck.too_slow],
-)
-settings.load_profile("ci" if os.environ.get("CI") else "dev")
+hypothesis.settings.register_profile("dev", max_examples=25, deadline=None)
+hypothesis.settings.register_profile("ci", max_examples=50, deadline=None, derandomize=True)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 
 @pytest.fixture(scope="module")
-def anyio_backend() -> tuple[str, dict[str, object]]:
-    """asyncio in debug mode: unawaited coroutines and slow callbacks show. tests/unit overrides it."""
+def anyio_backend() -> tuple[str, dict[str, Any]]:
+    """asyncio in debug mode; tests/unit has virtual time instead."""
     return "asyncio", {"debug": True}
 
 
 @pytest.fixture(scope="session")
-def postgres_url() -> Iterator[str]:
-    """The owner's URL of a Postgres server."""
-    with servers.postgres() as url:
-        yield url
-
-
-@pytest.fixture(scope="session")
-def databases(postgres_url: str) -> Iterator[servers.Databases]:
-    """Makes databases, for a test that needs more than one."""
-    made = servers.Databases(postgres_url)
-    yield made
-    made.close()
+def databases() -> Iterator[servers.Databases]:
+    """A Postgres of the wheel's version."""
+    with servers.postgres() as found:
+        yield found
 
 
 @pytest.fixture
 def database_url(databases: servers.Databases) -> Iterator[str]:
     """A fresh, migrated database for this test alone."""
-    url = databases.create()
+    url = databases.fresh()
     yield url
     databases.drop(url)
 
@@ -55,19 +43,26 @@ def database_url(databases: servers.Databases) -> Iterator[str]:
 @pytest.fixture
 def empty_database_url(databases: servers.Databases) -> Iterator[str]:
     """A fresh database without our tables."""
-    url = databases.create(migrated=False)
+    url = databases.fresh(migrated=False)
     yield url
     databases.drop(url)
 
 
 @pytest.fixture(scope="session")
-def amqp_url() -> Iterator[str]:
-    """A RabbitMQ that all tests share: keep to `names`."""
-    with servers.rabbitmq() as url:
-        yield url
+def private_rabbitmq() -> Iterator[PrivateRabbitMQ]:
+    """A broker that tests share; each has names of its own on it."""
+    with servers.rabbitmq() as found:
+        yield found
+
+
+@pytest.fixture
+def amqp_url(request: pytest.FixtureRequest) -> str:
+    """The shared broker."""
+    given = os.environ.get("TEST_AMQP_URL")
+    return given or str(request.getfixturevalue("private_rabbitmq").url)
 
 
 @pytest.fixture
 def names() -> Names:
-    """Names on the broker that no other test uses."""
-    return Names(f"test.{secrets.token_hex(6)}")
+    """Names that nobody else uses on a shared broker."""
+    return Names(f"t{uuid4().hex[:10]}")

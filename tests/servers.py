@@ -1,7 +1,8 @@
-"""The real servers that tests run against, started by the tests themselves on free ports.
+"""Private servers for tests: started once, on free ports, ended with the test run.
 
-`TEST_POSTGRES_URL` (an owner who may create databases) and `TEST_AMQP_URL` name servers to use
-instead; `TEST_POSTGRES_BINARIES` is a folder with another release's `initdb` and `postgres`.
+`TEST_POSTGRES_URL` (an owner who may create databases) and `TEST_AMQP_URL` replace them;
+`TEST_POSTGRES_BINARIES` is a folder with another release's `initdb` and `postgres`. A server
+that is missing is an error on CI and a skip elsewhere, never a silent pass.
 """
 
 from __future__ import annotations
@@ -9,12 +10,12 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
-from urllib.parse import urlsplit, urlunsplit
+from typing import NoReturn
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
@@ -22,108 +23,94 @@ import pytest
 from services.auth.migrate import migrate
 from services.standalone.embedded_postgres import EmbeddedPostgres
 from services.standalone.private_rabbitmq import PrivateRabbitMQ
-from shared.errors import Misconfigured, Unavailable
+from shared.errors import ServiceError
 
-T = TypeVar("T")
+DEBIAN_15 = Path("/usr/lib/postgresql/15/bin")
 
 
-def missing(what: str, error: Exception) -> None:
-    """A server that can't be had: an error where CI is set, else a skip. Never returns."""
+def missing(what: str, error: Exception) -> NoReturn:
+    """Fail on CI, skip elsewhere."""
     if os.environ.get("CI"):
-        raise error
-    pytest.skip(f"there is no {what}: {error}")
-
-
-@contextmanager
-def postgres() -> Iterator[str]:
-    """The owner's URL of a Postgres, for the session."""
-    if url := os.environ.get("TEST_POSTGRES_URL"):
-        yield url
-        return
-    binaries = os.environ.get("TEST_POSTGRES_BINARIES")
-    server = EmbeddedPostgres(binaries=None if binaries is None else Path(binaries))
-    with started(server.start, server.close, "Postgres"):
-        yield server.url
-
-
-@contextmanager
-def rabbitmq() -> Iterator[str]:
-    """The URL of a RabbitMQ, for the session."""
-    if url := os.environ.get("TEST_AMQP_URL"):
-        yield url
-        return
-    server = PrivateRabbitMQ()
-    with started(server.start, server.close, "RabbitMQ"):
-        yield server.url
-
-
-@contextmanager
-def started(start: Callable[[], None], close: Callable[[], None], what: str) -> Iterator[None]:
-    """Start, and close whatever happens, also when the start failed half way."""
-    try:
-        try:
-            start()
-        except (Misconfigured, Unavailable) as error:
-            missing(what, error)
-        yield
-    finally:
-        close()
+        raise RuntimeError(f"{what} is needed on CI") from error
+    pytest.skip(f"{what} is not to be had: {error}")
 
 
 @dataclass(slots=True)
 class Databases:
-    """Databases of one server: a migrated template, and clones of it at a tenth of its price."""
+    """Fresh databases; migrated ones are clones of a template, at a tenth of the price."""
 
-    owner_url: str = field(repr=False)
+    url: str = field(repr=False)
     _prefix: str = field(default_factory=lambda: f"test_{secrets.token_hex(4)}")
     _made: int = 0
     _template: str | None = None
 
-    def create(self, *, migrated: bool = True) -> str:
-        """The URL of a fresh database."""
-        if migrated and self._template is None:
-            template = self._name()
-            self._execute(f"CREATE DATABASE {template}")
-            in_own_loop(lambda: migrate(self._url(template)))
-            self._template = template
-        name = self._name()
-        self._execute(
-            f"CREATE DATABASE {name} TEMPLATE {self._template if migrated else 'template1'}"
-        )
-        return self._url(name)
+    def fresh(self, *, migrated: bool = True) -> str:
+        """The URL of a database that nobody used."""
+        if not migrated:
+            return self._create("template1")
+        if self._template is None:
+            template = self._create("template1")
+            asyncio.run(migrate(template))
+            self._template = urlsplit(template).path[1:]
+        return self._create(self._template)
 
     def drop(self, url: str) -> None:
-        """Drop a database, whoever is still connected."""
+        """Drop a database, whoever is still connected to it."""
         self._execute(f"DROP DATABASE IF EXISTS {urlsplit(url).path[1:]} WITH (FORCE)")
 
     def close(self) -> None:
         """Drop the template."""
         if self._template is not None:
-            self.drop(self._url(self._template))
+            self._execute(f"DROP DATABASE {self._template}")
 
-    def _name(self) -> str:
+    def _create(self, template: str) -> str:
         self._made += 1
-        return f"{self._prefix}_{self._made}"
-
-    def _url(self, name: str) -> str:
-        return urlunsplit(urlsplit(self.owner_url)._replace(path=f"/{name}"))
+        name = f"{self._prefix}_{self._made}"
+        self._execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        return urlsplit(self.url)._replace(path=f"/{name}").geturl()
 
     def _execute(self, statement: str) -> None:
         async def execute() -> None:
-            connection = await asyncpg.connect(self.owner_url, timeout=10)
+            connection = await asyncpg.connect(self.url, timeout=10)
             try:
                 await connection.execute(statement, timeout=30)
             finally:
                 await connection.close()
 
-        in_own_loop(execute)
+        asyncio.run(execute())
 
 
-def in_own_loop(work: Callable[[], Awaitable[T]]) -> T:
-    """Run it to its end from a synchronous fixture, leaving the test's own loop alone."""
+@contextmanager
+def postgres(binaries: Path | None = None) -> Iterator[Databases]:
+    """A server of the wheel's version, or of `binaries`."""
+    given = os.environ.get("TEST_POSTGRES_URL")
+    if given and binaries is None:
+        databases = Databases(given)
+        yield databases
+        databases.close()
+        return
+    other = os.environ.get("TEST_POSTGRES_BINARIES")
+    server = EmbeddedPostgres(binaries=binaries or (Path(other) if other else None))
+    with _started(server.start, server.close, "Postgres"):
+        yield Databases(server.url)
 
-    async def main() -> T:
-        return await work()
 
-    with asyncio.Runner() as runner:
-        return runner.run(main())
+@contextmanager
+def rabbitmq() -> Iterator[PrivateRabbitMQ]:
+    """A private broker."""
+    server = PrivateRabbitMQ()
+    with _started(server.start, server.close, "RabbitMQ"):
+        yield server
+
+
+@contextmanager
+def _started(start: Callable[[], None], close: Callable[[], None], what: str) -> Iterator[None]:
+    """Start, and close whatever happens, also when the start failed half way."""
+    try:
+        try:
+            start()
+        except ServiceError as error:
+            missing(what, error)
+        yield
+    finally:
+        close()
