@@ -18,7 +18,8 @@ const RECOMMENDED = {
   change_email: ['changeEmail', 'change_email'],
   delete: ['deleteUser', 'remove', 'delete_user'],
 };
-const DECLARED = /^[ \t]*(?:async[ \t]+)?function[ \t]*\*?[ \t]*([A-Za-z_$][\w$]*)[ \t]*\(/gm;
+const DECLARED =
+  /(?:^|[;{}])[ \t]*(?:async[ \t]+)?function[ \t]*\*?[ \t]*([A-Za-z_$][\w$]*)[ \t]*\(/gm;
 const ASSIGNED = /^(?:const|let|var)[ \t]+([A-Za-z_$][\w$]*)[ \t]*=/gm;
 
 /** A script that is not a function, with where and why. */
