@@ -18,6 +18,7 @@ import secrets
 import signal
 import socket
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum, StrEnum, auto
 from pathlib import Path
@@ -198,7 +199,7 @@ class NodeProcess(asyncio.Protocol):
         self.ready: asyncio.Future[bool] = self._loop.create_future()
         self.gone: asyncio.Future[None] = self._loop.create_future()
         self.on_late: LateListener = _ignore
-        self.born = self.used = self._loop.time()
+        self.born = self.used = self.bound_at = self._loop.time()
         self.uses = 0
         self.node = ""
         self.growth = Growth()
@@ -219,37 +220,41 @@ class NodeProcess(asyncio.Protocol):
     # -- what its owner does with it ----------------------------------------------------------
 
     async def start(self, spawner: Spawner) -> None:
-        """Spawn it and greet it; `ready` resolves later, to False if it died first."""
-        ours, theirs = socket.socketpair()
-        reader, writer = os.pipe2(os.O_CLOEXEC)
+        """Spawn it and greet it; `ready` resolves later, to False if it died first.
+
+        To end it meanwhile, `kill` it and let this finish. Cancelling it instead is for the end of
+        the loop: uvloop closes the descriptors of a cancelled connect a second time.
+        """
         try:
-            await self._connect(ours, reader)
-            self._child = await spawner.spawn(
-                self._command.argv(), output=writer, control=theirs.fileno(), exited=self._exited
-            )
-        except NotSpawned as error:
+            await self._spawn(spawner)
+        except (NotSpawned, OSError) as error:
             log.warning("runner.not_spawned", reason=str(error), next="the call is refused")
-            self.kill(RetireReason.CRASH)
-            self._exited(None)
-        except BaseException:
+            self.retire(RetireReason.CRASH)
+        except asyncio.CancelledError:
             self.kill(RetireReason.CANCELLED)
-            self._exited(None)
             raise
         finally:
-            theirs.close()
-            os.close(writer)
-        if self.doomed is not None:  # killed while it was being spawned
+            if self._child is None:
+                self._exited(None)
+        if self.doomed is not None:
             self.kill(self.doomed)
 
-    async def _connect(self, ours: socket.socket, reader: int) -> None:
-        # The loop owns what it was handed, also when it fails or is cancelled: a second close
-        # could hit somebody else's descriptor.
-        try:
-            await self._loop.connect_read_pipe(lambda: self._output, os.fdopen(reader, "rb", 0))
-        except BaseException:
-            ours.close()
-            raise
-        await self._loop.create_unix_connection(lambda: self, sock=ours)
+    async def _spawn(self, spawner: Spawner) -> None:
+        with ExitStack() as closing:
+            ours, theirs = socket.socketpair()
+            closing.callback(theirs.close)
+            reader, writer = os.pipe2(os.O_CLOEXEC)
+            closing.callback(os.close, writer)
+            pipe = os.fdopen(reader, "rb", 0)
+            await self._loop.connect_read_pipe(lambda: self._output, pipe)
+            await self._loop.create_unix_connection(lambda: self, sock=ours)
+            if self.doomed is None:
+                self._child = await spawner.spawn(
+                    self._command.argv(),
+                    output=writer,
+                    control=theirs.fileno(),
+                    exited=self._exited,
+                )
 
     async def bind(self, bundle: Bundle, deadline: float) -> Answer:
         """Give it its scripts; afterwards it belongs to this bundle for life."""
@@ -257,6 +262,7 @@ class NodeProcess(asyncio.Protocol):
         answer = await self._ask(data, None, deadline)
         if isinstance(answer.frame, Bound):
             self.state = State.BOUND
+            self.bound_at = self._loop.time()
         return answer
 
     async def invoke(

@@ -58,8 +58,9 @@ LINGER: Final = 0.25
 """Seconds after its last call before a spotless runner is killed: scripts may still be saying
 goodbye to their database (`finally { await client.end() }`), which is normal (C§4.1)."""
 GONE_WITHIN: Final = 5.0
-PATIENCE: Final = 0.25
-"""Seconds that a call waits for room while warm runners serve others; about a cold start."""
+TURN: Final = 0.25
+"""Seconds that a runner of a full pool serves its own connection before it has to make room for
+one that has waited as long: cold starts then take a bounded share of the time."""
 _CRASHES: Final = {
     RetireReason.CRASH,
     RetireReason.OUT_OF_MEMORY,
@@ -373,7 +374,7 @@ class Pool:
         try:
             async with asyncio.timeout_at(until):
                 if lease.source == "cold":
-                    await self._start(process)
+                    self._start(process)
                 await asyncio.wait([process.ready])
         except TimeoutError:
             process.kill(RetireReason.CRASH)
@@ -492,23 +493,28 @@ class Pool:
     def _serve(self) -> None:
         """Give what is free to those who wait, in their order (rule 5).
 
-        Unless somebody has waited too long, a warm runner first serves all who wait for it:
-        evicting it for the next in line would make every call of a full pool a cold one.
+        But a warm runner first serves those who wait for it, for a turn at least: evicting it
+        for the next in line at once would make every call of a full pool a cold one.
         """
         waiters = [waiter for waiter in self._waiting if not waiter.lease.done()]
-        if not any(map(self._starves, waiters)):
-            waiters.sort(key=lambda waiter: not self._shelf(waiter.bundle).idle)
-        for waiter in waiters:
+        starving = any(map(self._starves, waiters))
+        for waiter in sorted(
+            waiters, key=lambda waiter: not self._on_turn(waiter, others_starve=starving)
+        ):
             lease = self._take(waiter.bundle)
             if lease is not None:
                 del self._waiting[waiter]
                 waiter.lease.set_result(lease)
 
+    def _on_turn(self, waiter: _Waiter, *, others_starve: bool) -> bool:
+        idle = self._shelf(waiter.bundle).idle
+        return bool(idle) and (not others_starve or self._loop.time() - idle[-1].bound_at < TURN)
+
     def _starves(self, waiter: _Waiter) -> bool:
         """Whether it waits for room, not for its own connection's runners, and for too long."""
         now, shelf = self._loop.time(), self._shelf(waiter.bundle)
         full = shelf.count >= self._limits.max_processes_per_connection or now < shelf.retry_at
-        return not full and now - waiter.since > PATIENCE
+        return not full and now - waiter.since > TURN
 
     def _dismiss(self) -> None:
         for waiter in self._waiting:
@@ -600,9 +606,10 @@ class Pool:
         self._alive.discard(process)
         self._pss.pop(process, None)
 
-    async def _start(self, process: NodeProcess) -> None:
+    def _start(self, process: NodeProcess) -> None:
+        """In a task of its own: a call that is cancelled kills the process, not its start."""
         began = perf_counter()
-        await process.start(self._spawner)
+        self._tasks.create_task(process.start(self._spawner), name="pool.start")
         process.ready.add_done_callback(lambda ready: self._note_start(ready, began))
 
     def _note_start(self, ready: asyncio.Future[bool], began: float) -> None:
@@ -631,7 +638,7 @@ class Pool:
     async def _start_blank(self, process: NodeProcess) -> None:
         try:
             async with asyncio.timeout(self._limits.start_within.total_seconds()):
-                await self._start(process)
+                self._start(process)
                 await asyncio.wait([process.ready])
         except TimeoutError:
             process.kill(RetireReason.CRASH)
