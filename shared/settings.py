@@ -8,16 +8,29 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import timedelta
-from typing import Any, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.errors import Misconfigured
 from shared.sealing import KeyRing
 
 PREFIX: Final = "TRICKLE_"
+
+
+def _seconds(value: object) -> object:
+    """`30` is thirty seconds; pydantic reads the rest (`PT30S`, `00:00:30`)."""
+    if isinstance(value, str):
+        with suppress(ValueError, OverflowError):
+            return timedelta(seconds=float(value))
+    return value
+
+
+Budget = Annotated[timedelta, BeforeValidator(_seconds)]
+"""A duration; in the environment a number of seconds."""
 
 
 class ServiceSettings(BaseSettings):
@@ -55,7 +68,7 @@ class ServiceSettings(BaseSettings):
     log_format: Literal["json", "console"] = Field(
         default="json", description="console: for a person's eyes"
     )
-    drain_budget: timedelta = Field(
+    drain_budget: Budget = Field(
         default=timedelta(seconds=30),
         gt=timedelta(0),
         description="how long a stopping service waits for what is in hand: a script's deadline"
@@ -102,22 +115,23 @@ def read_settings(kind: type[S], environment: Mapping[str, str] | None = None) -
             return kind()
         return kind(**_values(kind, environment))
     except ValidationError as error:
-        problems = [f"  {_env_name(kind, item['loc'])}: {item['msg']}" for item in error.errors()]
+        problems = [f"  {env_name(kind, item['loc'])}: {item['msg']}" for item in error.errors()]
         raise Misconfigured("\n".join(["the settings are not usable:", *problems])) from None
 
 
 def unknown_names(kind: type[ServiceSettings]) -> list[str]:
     """Variables with our prefix that mean nothing: misspelt, or from another release."""
-    known = {_env_name(kind, (name,)) for name in kind.model_fields}
+    known = {env_name(kind, (name,)) for name in kind.model_fields}
     return sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
 
 
 def _values(kind: type[ServiceSettings], environment: Mapping[str, str]) -> dict[str, Any]:
-    names = {name: _env_name(kind, (name,)) for name in kind.model_fields}
+    names = {name: env_name(kind, (name,)) for name in kind.model_fields}
     return {name: environment[env] for name, env in names.items() if env in environment}
 
 
-def _env_name(kind: type[ServiceSettings], place: tuple[int | str, ...]) -> str:
+def env_name(kind: type[ServiceSettings], place: tuple[int | str, ...]) -> str:
+    """The environment variable behind a field."""
     name = str(place[0]) if place else "settings"
     field = kind.model_fields.get(name)
     if field is None:

@@ -10,16 +10,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import platform
 import re
 import secrets
 import sys
-from collections.abc import AsyncIterator, Callable, MutableMapping
+from collections.abc import AsyncIterator, Callable, Mapping, MutableMapping
 from contextlib import asynccontextmanager
+from importlib.metadata import version
 from typing import Any, Final
 
 import structlog
 import uvicorn
-from prometheus_client import REGISTRY, Histogram
+from prometheus_client import REGISTRY, Histogram, Info
 from prometheus_client.exposition import choose_encoder
 from pydantic import SecretBytes, SecretStr
 from starlette.applications import Starlette
@@ -46,22 +48,29 @@ LOOP_LAG: Final = Histogram(
     buckets=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1),
 )
 _LAG_EVERY: Final = 0.5
+BUILD: Final = Info("trickle_build", "The release that runs.")
+BUILD.info({"version": version("trickle"), "python": platform.python_version()})
 
 
-def redact(
-    _logger: Any, _method: str, event: MutableMapping[str, Any]  # noqa: ANN401 - structlog's signature
-) -> MutableMapping[str, Any]:
-    """Mask secret-named values, secret types, and passwords inside URLs."""
+def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Mask secret-named values, secret types, and passwords inside URLs, at any depth."""
     for name, value in event.items():
-        if isinstance(value, SecretStr | SecretBytes) or (
-            name != "event" and _SECRET_NAME.search(name)
-        ):
-            event[name] = _MASK
-        elif isinstance(value, str) and "://" in value:
-            event[name] = _URL_PASSWORD.sub(rf"\1{_MASK}@", value)
-        elif isinstance(value, dict):
-            event[name] = dict(redact(None, "", dict(value)))
+        event[name] = _masked("" if name == "event" else name, value)
     return event
+
+
+def _masked(name: str, value: Any) -> Any:
+    if value is None or isinstance(value, bool | int | float):
+        return value  # a count of tokens is no token
+    if isinstance(value, SecretStr | SecretBytes) or _SECRET_NAME.search(name):
+        return _MASK
+    if isinstance(value, str):
+        return _URL_PASSWORD.sub(rf"\1{_MASK}@", value) if "://" in value else value
+    if isinstance(value, Mapping):
+        return {key: _masked(str(key), inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_masked("", inner) for inner in value]
+    return value
 
 
 def configure_logging(level: str, form: str) -> None:
@@ -120,9 +129,7 @@ async def watch_loop() -> None:
 
 
 @asynccontextmanager
-async def metrics_server(
-    host: str, port: int, ready: Callable[[], bool]
-) -> AsyncIterator[int]:
+async def metrics_server(host: str, port: int, ready: Callable[[], bool]) -> AsyncIterator[int]:
     """Serve /metrics, /livez and /readyz on a port of their own; yields the port.
 
     /livez answers when the event loop turns, and asks nothing else: an outage of the broker must
@@ -149,7 +156,11 @@ async def metrics_server(
 
 @asynccontextmanager
 async def serve_http(
-    app: Any, host: str, port: int, *, drain: float = 5.0  # noqa: ANN401 - any ASGI application
+    app: Any,
+    host: str,
+    port: int,
+    *,
+    drain: float = 5.0,
 ) -> AsyncIterator[int]:
     """Serve an ASGI application inside the block; on leaving, requests in hand get `drain` seconds."""
     config = uvicorn.Config(
@@ -170,8 +181,8 @@ async def serve_http(
     # `_serve` and not `serve`: that one takes over the process's signals.
     serving = asyncio.get_running_loop().create_task(server._serve([listening]), name="http")  # noqa: SLF001
     try:
-        while not server.started and not serving.done():
-            await asyncio.sleep(0.005)  # there is no event to wait for
+        while not server.started and not serving.done():  # noqa: ASYNC110 - it has no event
+            await asyncio.sleep(0.005)
         yield int(listening.getsockname()[1])
     finally:
         server.should_exit = True

@@ -62,7 +62,9 @@ class Delivery(Protocol):
         """The broker's flag. Says nothing about whether a script started: ask the ledger."""
 
     @property
-    def dead_letter_reason(self) -> Literal["expired", "rejected", "delivery_limit", "maxlen"] | None:
+    def dead_letter_reason(
+        self,
+    ) -> Literal["expired", "rejected", "delivery_limit", "maxlen"] | None:
         """Why it was dead-lettered, from the first `x-death` entry; None if it was not."""
 
     def ack(self) -> None:
@@ -95,6 +97,20 @@ class Queue:
     dead_letter_exchange: str | None = None
     delivery_limit: int | None = None
     max_length: int | None = None
+
+    @property
+    def arguments(self) -> dict[str, str | int]:
+        """What a declaration passes; the broker refuses a different one."""
+        given: dict[str, str | int | None] = {
+            "x-queue-type": "quorum",
+            "x-overflow": "reject-publish",
+            "x-dead-letter-exchange": self.dead_letter_exchange,
+            # At least once needs reject-publish: a dead letter waits until its queue confirmed it.
+            "x-dead-letter-strategy": "at-least-once" if self.dead_letter_exchange else None,
+            "x-delivery-limit": self.delivery_limit,
+            "x-max-length": self.max_length,
+        }
+        return {name: value for name, value in given.items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,16 +43,7 @@ async def _exchange(channel: RawChannel, exchange: Exchange) -> None:
 
 
 async def _queue(channel: RawChannel, queue: Queue) -> None:
-    arguments: dict[str, Any] = {"x-queue-type": "quorum", "x-overflow": "reject-publish"}
-    if queue.dead_letter_exchange is not None:
-        arguments["x-dead-letter-exchange"] = queue.dead_letter_exchange
-        # At least once needs reject-publish: a dead letter waits until its queue has confirmed it.
-        arguments["x-dead-letter-strategy"] = "at-least-once"
-    if queue.delivery_limit is not None:
-        arguments["x-delivery-limit"] = queue.delivery_limit
-    if queue.max_length is not None:
-        arguments["x-max-length"] = queue.max_length
-    await channel.queue_declare(queue.name, durable=True, arguments=arguments)
+    await channel.queue_declare(queue.name, durable=True, arguments=dict(queue.arguments))
 
 
 async def _binding(channel: RawChannel, binding: QueueBinding) -> None:

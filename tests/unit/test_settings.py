@@ -1,0 +1,90 @@
+"""Settings: all problems at once, and never a value in what is said of them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from services.auth.settings import AuthSettings
+from services.script_worker.settings import WorkerSettings
+from shared.errors import Misconfigured
+from shared.sealing import KeyRing
+from shared.settings import env_name, read_settings, unknown_names
+
+GOOD = {
+    "DATABASE_URL": "postgresql://u:hunter2@db/x",
+    "TRICKLE_KEY_RING": KeyRing.generate(),
+    "TRICKLE_ISSUER": "https://login.example.com/",
+}
+
+
+def test_values_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {**GOOD, "TRICKLE_DRAIN_BUDGET": "12", "TRICKLE_PORT": "0"}.items():
+        monkeypatch.setenv(name, value)
+
+    settings = read_settings(AuthSettings)
+
+    assert timedelta(seconds=12) == settings.drain_budget
+    assert 0 == settings.port
+    assert "postgresql://u:hunter2@db/x" == settings.database_dsn
+
+
+def test_an_environment_can_be_handed_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+
+    assert 3 == read_settings(WorkerSettings, {**GOOD, "TRICKLE_CONCURRENCY": "3"}).concurrency
+
+
+def test_every_problem_is_told_at_once_by_the_name_to_change() -> None:
+    bad = {
+        **GOOD,
+        "TRICKLE_PORT": "70000",
+        "TRICKLE_ISSUER": "login.example.com",
+        "TRICKLE_LOG_LEVEL": "loud",
+    }
+    del bad["DATABASE_URL"]
+
+    with pytest.raises(Misconfigured) as caught:
+        read_settings(AuthSettings, bad)
+
+    for name in ("DATABASE_URL", "TRICKLE_PORT", "TRICKLE_ISSUER", "TRICKLE_LOG_LEVEL"):
+        assert f"{name}: " in str(caught.value)
+
+
+def test_no_value_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AMQP_URL", "amqp://u:hunter3@mq/")
+    bad = {**GOOD, "TRICKLE_KEY_RING": "k1:hunter4", "TRICKLE_PORT": "hunter5"}
+
+    with pytest.raises(Misconfigured) as caught:
+        read_settings(AuthSettings, bad)
+
+    assert "hunter" not in str(caught.value)
+    assert "hunter" not in repr(read_settings(AuthSettings, GOOD))
+
+
+def test_settings_cannot_be_changed() -> None:
+    settings = read_settings(WorkerSettings, GOOD)
+
+    with pytest.raises(ValueError, match="frozen"):
+        settings.concurrency = 4  # type: ignore[misc]  # that it may not is the point
+
+
+def test_names_that_mean_nothing_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRICKLE_CONCURENCY", "4")
+    monkeypatch.setenv("TRICKLE_CONCURRENCY", "4")
+
+    assert ["TRICKLE_CONCURENCY"] == unknown_names(WorkerSettings)
+
+
+def test_a_broker_is_asked_for_when_it_is_needed() -> None:
+    settings = read_settings(WorkerSettings, GOOD)
+
+    with pytest.raises(Misconfigured, match="AMQP_URL"):
+        _ = settings.amqp_dsn
+
+
+def test_every_setting_says_what_it_means() -> None:
+    for kind in (AuthSettings, WorkerSettings):
+        for name, field in kind.model_fields.items():
+            assert field.description, env_name(kind, (name,))
