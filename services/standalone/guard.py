@@ -1,8 +1,10 @@
-"""Run a program that ends when its owner does: `python -I -S guard.py SIGNAL SECONDS COMMAND…`.
+"""Run a program that ends when its owner does: `guard.py SIGNAL SECONDS SCRATCH COMMAND…`.
 
 The owner holds the write end of our standard input. When that closes, for whatever reason, a
 SIGKILL included, the program gets SIGNAL (with the prefix `group:` its whole process group does),
-and the group SIGKILL after SECONDS. The program's pid is the first line on our standard output; its exit code becomes ours.
+and the group SIGKILL after SECONDS. An owner that ends in order writes a byte first; where none
+came, it died, and the folder SCRATCH (`-`: none) that it can no longer delete goes with it.
+The program's pid is the first line on our standard output; its exit code becomes ours.
 
 Standard library only and no import of ours, so that it starts in milliseconds.
 """
@@ -16,7 +18,7 @@ import sys
 
 def main() -> int:
     """Start, announce, wait for whoever ends first."""
-    number, grace, command = sys.argv[1], float(sys.argv[2]), sys.argv[3:]
+    number, grace, scratch, command = sys.argv[1], float(sys.argv[2]), sys.argv[3], sys.argv[4:]
     for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)  # the owner decides, through our standard input
     wake, waker = os.pipe()
@@ -28,13 +30,21 @@ def main() -> int:
     )
     print(process.pid, flush=True)
     os.close(1)
-    watched = [0, wake]
+    watched, in_order = [0, wake], False
     while process.poll() is None:
         ready, _, _ = select.select(watched, [], [])
         if wake in ready:
             os.read(wake, 64)
-        if 0 in ready and not os.read(0, 64):
-            return _end(process, number, grace)
+        if 0 in ready:
+            if os.read(0, 64):
+                in_order = True
+                continue
+            code = _end(process, number, grace)
+            if not in_order and scratch != "-":
+                import shutil  # noqa: PLC0415 - slow to import, rarely needed
+
+                shutil.rmtree(scratch, ignore_errors=True)
+            return code
     _kill_group(process.pid)
     return _code(process.returncode)
 

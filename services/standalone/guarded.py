@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Final
 
@@ -27,14 +28,21 @@ class Guarded:
         grace: float = 10.0,
         env: Mapping[str, str] | None = None,
         log: Path | None = None,
+        scratch: Path | None = None,
     ) -> None:
-        """Start it. Output goes to the file `log`, or to our standard error."""
+        """Start it. Output goes to the file `log`, or to our standard error.
+
+        `scratch` is deleted should we die; otherwise it is ours to delete.
+        """
         self._grace = grace
         self._lock = threading.Lock()
         output: IO[bytes] | None = log.open("ab") if log is not None else None
         try:
             self._guard = subprocess.Popen(
-                [sys.executable, "-I", "-S", str(_GUARD), stop_signal, str(grace), *command],
+                [
+                    *(sys.executable, "-I", "-S", str(_GUARD)),
+                    *(stop_signal, str(grace), str(scratch or "-"), *command),
+                ],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=output,
@@ -65,7 +73,11 @@ class Guarded:
         """Ask it to end, kill its group after the grace, wait until it is gone."""
         with self._lock:
             if self._guard.stdin is not None and not self._guard.stdin.closed:
-                self._guard.stdin.close()
+                with suppress(BrokenPipeError):  # it has ended by itself
+                    self._guard.stdin.write(b".")
+                    self._guard.stdin.flush()
+                with suppress(BrokenPipeError):
+                    self._guard.stdin.close()
         try:
             self._guard.wait(self._grace + 5)
         except subprocess.TimeoutExpired:
@@ -73,10 +85,8 @@ class Guarded:
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the program itself; fine if it is gone."""
-        try:
+        with suppress(ProcessLookupError):
             os.kill(self.pid, number)
-        except ProcessLookupError:
-            pass
 
     def kill(self) -> None:
         """SIGKILL, as a crash would."""

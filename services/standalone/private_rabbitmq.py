@@ -82,6 +82,7 @@ class PrivateRabbitMQ:
             log=self._home / "server.log",
             stop_signal="group:SIGTERM",  # the server is a shell that waits for the Erlang machine
             grace=20,
+            scratch=self._home,
         )
         self._wait_until_ready()
 
