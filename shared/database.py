@@ -62,7 +62,9 @@ class _Translating:
     def __enter__(self) -> None:
         pass
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: object
+    ) -> None:
         if isinstance(error, _TRANSIENT):
             raise Unavailable(f"the database is away ({type(error).__name__})") from error
 
@@ -98,7 +100,7 @@ class Database:
         async with self.connection() as session:
             return await session.fetchrow(sql, *args, timeout=STATEMENT_WITHIN)
 
-    async def fetchval(self, sql: str, *args: Any) -> Any:  # noqa: ANN401 - whatever the column holds
+    async def fetchval(self, sql: str, *args: Any) -> Any:
         """The first column of the first row."""
         async with self.connection() as session:
             return await session.fetchval(sql, *args, timeout=STATEMENT_WITHIN)
@@ -144,7 +146,10 @@ async def open_database(
                 reset=_keep,
                 server_settings={"application_name": application_name},
             )
-    except (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError) as error:
+    except (
+        asyncpg.InvalidAuthorizationSpecificationError,
+        asyncpg.InvalidCatalogNameError,
+    ) as error:
         raise Misconfigured(f"the database refuses us: {type(error).__name__}") from error
     database = Database(pool)
     try:

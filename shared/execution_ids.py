@@ -29,7 +29,7 @@ def mint(now: datetime) -> UUID:
 
 def minted_at(execution_id: UUID) -> datetime:
     """The instant in an id, to the millisecond. Raises Undecodable for other UUIDs."""
-    if execution_id.version != 7:  # noqa: PLR2004
+    if execution_id.version != 7:
         raise Undecodable(f"{execution_id} is not a UUIDv7")
     return datetime.fromtimestamp((execution_id.int >> 80) / 1000, UTC)
 

@@ -36,7 +36,7 @@ class Event(StrEnum):
     APPLY = "apply"
 
 
-class IllegalTransition(AssertionError):  # noqa: N818 - names what happened
+class IllegalTransition(AssertionError):
     """A bug: this can't happen to an execution in that state."""
 
 

@@ -35,7 +35,15 @@ class _Entry:
 class _Delivery:
     """A delivery of the in-process broker; settling it twice, or after a cut, does nothing."""
 
-    __slots__ = ("_consumer", "_entry", "_queue", "_settled", "dead_letter_reason", "queue", "redelivered")
+    __slots__ = (
+        "_consumer",
+        "_entry",
+        "_queue",
+        "_settled",
+        "dead_letter_reason",
+        "queue",
+        "redelivered",
+    )
 
     def __init__(self, queue: _Queue, entry: _Entry, consumer: _Consumer) -> None:
         self._queue = queue
@@ -99,7 +107,9 @@ class _Consumer:
 
 
 class _Queue:
-    def __init__(self, broker: InProcessBroker, data: Queue, owner: InProcessTransport | None) -> None:
+    def __init__(
+        self, broker: InProcessBroker, data: Queue, owner: InProcessTransport | None
+    ) -> None:
         self.broker = broker
         self.data = data
         self.owner = owner
@@ -255,7 +265,8 @@ class InProcessBroker:
         found = [
             self._queues[binding.queue]
             for binding, pattern in self._bindings
-            if binding.exchange == name and binding.queue in self._queues
+            if binding.exchange == name
+            and binding.queue in self._queues
             and (exchange.kind == "fanout" or pattern.fullmatch(routing_key))
         ]
         if not found and exchange.alternate is not None:
@@ -306,7 +317,12 @@ class InProcessTransport:
         self._broker.delete(name)
 
     async def publish(
-        self, exchange: str, routing_key: str, message: Message, *, within: timedelta  # noqa: ARG002 - it never waits
+        self,
+        exchange: str,
+        routing_key: str,
+        message: Message,
+        *,
+        within: timedelta,
     ) -> None:
         """Publish, mandatory; confirmed on return."""
         self._check_link()

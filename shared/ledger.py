@@ -104,7 +104,10 @@ class Ledger:
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
     ) -> None:
         """Let statements in flight end."""
         for batcher in (self._claims, self._records, self._published, self._applied):
@@ -278,7 +281,7 @@ def _contained(ids: Sequence[UUID], rows: Sequence[Any]) -> list[bool]:
     return answers
 
 
-def _row(record: Any) -> Row:  # noqa: ANN401 - a driver's record
+def _row(record: Any) -> Row:
     result = record["result"]
     return Row(
         execution_id=record["execution_id"],
@@ -296,7 +299,7 @@ def _row(record: Any) -> Row:  # noqa: ANN401 - a driver's record
     )
 
 
-def _lost(record: Any) -> ExecutionResult:  # noqa: ANN401 - a driver's record
+def _lost(record: Any) -> ExecutionResult:
     fields = {name: record[name] for name in Binding.model_fields if name != "action"}
     message = "its worker was lost; it may have run and is not repeated"
     return ExecutionResult.model_validate(

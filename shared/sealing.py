@@ -128,7 +128,7 @@ class KeyRing:
             raise Unsealable from None
 
 
-def seal_json(ring: KeyRing, direction: Direction, binding: Binding, value: Any) -> Sealed:  # noqa: ANN401 - any JSON
+def seal_json(ring: KeyRing, direction: Direction, binding: Binding, value: Any) -> Sealed:
     """Seal a JSON value."""
     return ring.seal(direction, binding, json.dumps(value, separators=(",", ":")).encode())
 

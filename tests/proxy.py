@@ -26,7 +26,10 @@ class Proxy:
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
     ) -> None:
         """Cut everything and stop."""
         self._refusing = True
@@ -69,9 +72,7 @@ class Proxy:
         pair = (writer, there_writer)
         self._pairs.add(pair)
         try:
-            await asyncio.gather(
-                self._pump(reader, there_writer), self._pump(there_reader, writer)
-            )
+            await asyncio.gather(self._pump(reader, there_writer), self._pump(there_reader, writer))
         except OSError:
             pass
         finally:

@@ -250,5 +250,3 @@ def _template(scope: Scope) -> str:
 
 def _method(name: Any) -> str:
     return name if name in {"GET", "POST", "PATCH", "PUT", "DELETE", "HEAD", "OPTIONS"} else "other"
-
-

@@ -172,7 +172,9 @@ class Connections:
             self._cache.put(name, found)
         return found
 
-    async def page(self, *, name: str | None, offset: int, limit: int) -> tuple[list[Connection], int]:
+    async def page(
+        self, *, name: str | None, offset: int, limit: int
+    ) -> tuple[list[Connection], int]:
         """One page in the order of creation, and how many there are in all."""
         rows = await self._database.fetch(
             f"{_COLUMNS} WHERE $1::text IS NULL OR c.name = $1"
@@ -211,11 +213,17 @@ class Connections:
                     "INSERT INTO connections (connection_id, name, display_name, options, realms,"
                     " is_domain_connection, metadata, current_revision, script_budget_ms,"
                     " worker_concurrency) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
-                    *(connection_id, name, display_name, json.dumps(public), list(realms or (name,))),
+                    *(
+                        connection_id,
+                        name,
+                        display_name,
+                        json.dumps(public),
+                        list(realms or (name,)),
+                    ),
                     *(is_domain_connection, json.dumps(metadata or {}), revision),
                     *(int(known.script_timeout_seconds * 1000), known.worker_concurrency),
                 )
-                await _enable(session, connection_id, {client: True for client in enabled_clients})
+                await _enable(session, connection_id, dict.fromkeys(enabled_clients, True))
         except UniqueViolation:
             await self._transport.delete_queue(self._names.request_queue(connection_id))
             raise NameTaken from None
@@ -243,7 +251,9 @@ class Connections:
                     )
             if "enabled_clients" in changes:
                 wanted = set(changes["enabled_clients"])
-                status = {client: client in wanted for client in connection.enabled_clients | wanted}
+                status = {
+                    client: client in wanted for client in connection.enabled_clients | wanted
+                }
                 await _enable(session, connection.connection_id, status)
         return await self._changed(connection.connection_id)
 
@@ -303,9 +313,7 @@ class Connections:
         }
         return revision, public, known
 
-    def _plaintext(
-        self, connection_id: str, name: str, value: str, stored: dict[str, Any]
-    ) -> str:
+    def _plaintext(self, connection_id: str, name: str, value: str, stored: dict[str, Any]) -> str:
         """What a value sent to us means: our own ciphertext back is "unchanged" (C§6.4)."""
         if name in stored:
             sealed = Sealed.model_validate(stored[name])
@@ -314,7 +322,10 @@ class Connections:
         return value
 
     def _revision(
-        self, scripts: dict[str, str], configuration: dict[str, str], with_context: bool  # noqa: FBT001
+        self,
+        scripts: dict[str, str],
+        configuration: dict[str, str],
+        with_context: bool,
     ) -> str:
         content = json.dumps([scripts, configuration, with_context], sort_keys=True).encode()
         key = self._ring.keyed_hash_key("revision")

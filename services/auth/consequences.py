@@ -78,7 +78,9 @@ INVALID_PROFILE: Final = replace(FAILURE, result="invalid_profile", trips_breake
 
 _RESULTS: Final[dict[FailureKind, Refusal]] = {
     FailureKind.SCRIPT_ERROR: FAILURE,
-    FailureKind.CONTRACT_VIOLATION: replace(FAILURE, result="contract_violation", trips_breaker=False),
+    FailureKind.CONTRACT_VIOLATION: replace(
+        FAILURE, result="contract_violation", trips_breaker=False
+    ),
     FailureKind.TIMED_OUT: replace(FAILURE, result="script_timeout"),
     FailureKind.EXPIRED: replace(FAILURE, result="expired"),
     FailureKind.CRASHED: replace(FAILURE, result="crashed"),

@@ -78,7 +78,7 @@ class _Pending:
 class Executions:
     """Runs actions. `serve` must run beside it."""
 
-    def __init__(  # noqa: PLR0913 - the collaborators of the one place where they meet
+    def __init__(
         self,
         *,
         transport: Transport,
@@ -205,7 +205,10 @@ class Executions:
             )
             try:
                 await self._transport.publish(
-                    self._names.requests, request.connection_id, message, within=min(PUBLISH_WITHIN, left)
+                    self._names.requests,
+                    request.connection_id,
+                    message,
+                    within=min(PUBLISH_WITHIN, left),
                 )
             except Unconfirmed:
                 metrics.PUBLISHED.labels("requests", "timeout").inc()

@@ -77,7 +77,7 @@ LoginAnswer = LoggedIn | Refused
 class Logins:
     """Decides logins."""
 
-    def __init__(  # noqa: PLR0913
+    def __init__(
         self,
         *,
         users: Users,
@@ -158,7 +158,11 @@ class Logins:
         return answer
 
     def _flight(self, request: LoginRequest) -> bytes:
-        parts = (request.connection.connection_id, canonical(request.identifier) or "", request.password)
+        parts = (
+            request.connection.connection_id,
+            canonical(request.identifier) or "",
+            request.password,
+        )
         digest = hmac.new(self._flight_key, digestmod="sha256")
         for part in parts:
             encoded = part.encode()
@@ -242,7 +246,9 @@ class Logins:
                 metrics.LOGINS.labels(label, refused.result).inc()
                 if refused.log_type in {"fp", "fu"}:
                     await self._logs.write(
-                        self._entry(request, refused.log_type, answer.execution_id, refused.description)
+                        self._entry(
+                            request, refused.log_type, answer.execution_id, refused.description
+                        )
                     )
             case never:
                 assert_never(never)

@@ -45,7 +45,10 @@ class Passwords:
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
     ) -> None:
         """Let the threads end."""
         self._pool.shutdown(wait=False, cancel_futures=True)

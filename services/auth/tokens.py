@@ -98,7 +98,9 @@ class Tokens:
         if token.count(".") == 2:
             claims = self._claims(token)
             return Access(
-                str(claims.get("sub")), str(claims.get("azp")), frozenset(str(claims.get("scope", "")).split())
+                str(claims.get("sub")),
+                str(claims.get("azp")),
+                frozenset(str(claims.get("scope", "")).split()),
             )
         row = await self._database.fetchrow(
             "SELECT user_id, client_id, scope FROM access_tokens"

@@ -188,9 +188,11 @@ class _Execution:
             return _not_run(Detail.UNKNOWN_REVISION, "the connection has no such revision")
         if request.action not in bundle.scripts:
             return _not_run(Detail.NO_SUCH_SCRIPT, f"{request.action} script does not exist")
-        context = {} if request.client.organization is None else {
-            "organization": request.client.organization
-        }
+        context = (
+            {}
+            if request.client.organization is None
+            else {"organization": request.client.organization}
+        )
         return await its.pool.run(
             bundle, request.action, arguments, context=context, deadline=deadline
         )
@@ -248,7 +250,7 @@ class _Execution:
         metrics.RESULTS.labels("confirmed").inc()
         await its.ledger.mark_published(request.execution_id)
 
-    async def _from_ledger(self, ask: Callable[[], Any], grace: timedelta) -> Any:  # noqa: ANN401 - passes through
+    async def _from_ledger(self, ask: Callable[[], Any], grace: timedelta) -> Any:
         """Ask the ledger, again while it is away, until the deadline and `grace` are over."""
         now: datetime = self._its.database.now()
         async for attempt in retrying(max(self._request.deadline - now, timedelta(0)) + grace):

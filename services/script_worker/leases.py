@@ -28,7 +28,7 @@ _SAFETY: Final = timedelta(milliseconds=500)
 """We give up this much before the database would: clocks tick differently."""
 
 
-class LeaseLost(Exception):  # noqa: N818 - an event, not an error of ours
+class LeaseLost(Exception):
     """Somebody else may decide this execution now."""
 
 

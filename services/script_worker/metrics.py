@@ -10,7 +10,7 @@ from typing import Final, assert_never
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from services.script_worker.pool import Leased, LateViolation, PoolEvent, Retired, Started
+from services.script_worker.pool import LateViolation, Leased, PoolEvent, Retired, Started
 from shared.contracts import ExecutionResult
 
 _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 15, 20, 25)

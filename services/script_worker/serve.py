@@ -34,9 +34,7 @@ async def serve(settings: WorkerSettings) -> int:
             )
             worker = await owned.enter_async_context(open_worker(settings, transport))
             port = await owned.enter_async_context(
-                metrics_server(
-                    settings.metrics_host, settings.metrics_port, lambda: worker.ready
-                )
+                metrics_server(settings.metrics_host, settings.metrics_port, lambda: worker.ready)
             )
             log.info("worker.started", metrics_port=port)
             await work(worker, stop, settings.drain_budget.total_seconds())

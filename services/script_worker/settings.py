@@ -36,6 +36,7 @@ class WorkerSettings(ServiceSettings):
     modules: Path | None = Field(
         default=None, description="folder whose node_modules scripts may require"
     )
+
     @property
     def worker_name(self) -> str:
         """Names this process to the broker and the database."""

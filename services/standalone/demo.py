@@ -50,7 +50,7 @@ class _Screen:
     started: float = field(default_factory=time.monotonic)
 
     def line(self, text: str = "") -> None:
-        print(text, flush=True)  # noqa: T201 - this program talks to a person
+        print(text, flush=True)
 
     def note(self, text: str) -> None:
         self.line(f"     {text}")
@@ -180,9 +180,7 @@ async def _start_legacy(legacy: EmbeddedPostgres, say: Callable[[str], None]) ->
     say(f"legacy database: {legacy_database.CUSTOMERS} customers with bcrypt hashes")
 
 
-async def _steps(
-    screen: _Screen, tenant: _Tenant, stack: Stack, legacy: EmbeddedPostgres
-) -> None:
+async def _steps(screen: _Screen, tenant: _Tenant, stack: Stack, legacy: EmbeddedPostgres) -> None:
     ada, grace, _ = legacy_database.KNOWN
     async with screen.step("First login of Ada: the legacy script is asked, the user is imported"):
         token = _expect(await tenant.login(ada.email, ada.password), 200)["access_token"]
@@ -271,13 +269,13 @@ def _brief(answer: Answer) -> str:
     return f"{answer.status} {body.get('error', '')}: {body.get('error_description', '')}"
 
 
-def _expect(answer: Answer, status: int) -> Any:  # noqa: ANN401 - JSON
+def _expect(answer: Answer, status: int) -> Any:
     if answer.status != status:
         raise StepFailed(f"expected HTTP {status}, got {answer.status}: {answer.body}")
     return answer.body
 
 
-def _check(holds: bool, promise: str) -> None:  # noqa: FBT001
+def _check(holds: bool, promise: str) -> None:
     if not holds:
         raise StepFailed(f"not so: {promise}")
 
@@ -308,5 +306,5 @@ def run(arguments: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         return 130
     except ServiceError as error:
-        print(f"demo: {error}", file=sys.stderr)  # noqa: T201
+        print(f"demo: {error}", file=sys.stderr)
         return 1

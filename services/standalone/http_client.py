@@ -29,7 +29,7 @@ async def call(
     return await asyncio.to_thread(_call, method, url, body, bearer, wait)
 
 
-def _call(method: str, url: str, body: Any, bearer: str | None, wait: float) -> Answer:  # noqa: ANN401
+def _call(method: str, url: str, body: Any, bearer: str | None, wait: float) -> Answer:
     headers = {"accept": "application/json"}
     data = None
     if body is not None:

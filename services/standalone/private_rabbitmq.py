@@ -60,7 +60,10 @@ class PrivateRabbitMQ:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
     ) -> None:
         """Stop and forget."""
         self.close()
@@ -185,7 +188,9 @@ class _Installation:
             fcntl.flock(lock, fcntl.LOCK_EX)  # two test runs must not unpack over each other
             if not (root / "complete").exists():
                 _unpack(root)
-        servers = list((root / "usr/lib/rabbitmq/lib").glob("rabbitmq_server-*/sbin/rabbitmq-server"))
+        servers = list(
+            (root / "usr/lib/rabbitmq/lib").glob("rabbitmq_server-*/sbin/rabbitmq-server")
+        )
         epmds = list((root / "usr/lib/erlang").glob("erts-*/bin/epmd"))
         if not servers or not epmds:
             raise Misconfigured(f"the unpacked RabbitMQ is incomplete: {_WITHOUT}")
@@ -219,8 +224,19 @@ def _unpack(root: Path) -> None:
 def _closure(options: list[str], folder: Path) -> list[str]:
     """RabbitMQ and the Erlang packages it needs; the rest of its needs every system has."""
     listed = _run(
-        ["apt-cache", *options, "depends", "--recurse", "--no-recommends", "--no-suggests",
-         "--no-conflicts", "--no-breaks", "--no-replaces", "--no-enhances", *_PACKAGES],
+        [
+            "apt-cache",
+            *options,
+            "depends",
+            "--recurse",
+            "--no-recommends",
+            "--no-suggests",
+            "--no-conflicts",
+            "--no-breaks",
+            "--no-replaces",
+            "--no-enhances",
+            *_PACKAGES,
+        ],
         folder,
     )
     names = {line for line in listed.splitlines() if line and not line[0].isspace()}
@@ -257,7 +273,9 @@ def _run(command: list[str], folder: Path) -> str:
         raise Unavailable(f"{command[0]} did not end within {_UNPACK_WITHIN:.0f} s") from error
     if done.returncode != 0:
         tail = (done.stderr or done.stdout).strip()[-300:]
-        raise Misconfigured(f"`{command[0]}` failed, so that there is no RabbitMQ: {_WITHOUT}. {tail}")
+        raise Misconfigured(
+            f"`{command[0]}` failed, so that there is no RabbitMQ: {_WITHOUT}. {tail}"
+        )
     return done.stdout
 
 

@@ -21,11 +21,11 @@ import asyncpg
 
 from services.auth.app import open_auth
 from services.auth.bootstrap import create_management_client
-from services.auth.serve import answer
 from services.auth.migrate import migrate
+from services.auth.serve import answer
 from services.auth.settings import AuthSettings
-from services.script_worker.serve import work
 from services.script_worker.app import open_worker
+from services.script_worker.serve import work
 from services.script_worker.settings import WorkerSettings
 from services.standalone.embedded_postgres import EmbeddedPostgres, free_port
 from services.standalone.guarded import Guarded
@@ -64,7 +64,9 @@ class Stack:
     amqp_url: str | None
     database: Database = field(repr=False)
     pids: dict[str, int] = field(default_factory=dict)
-    ended: asyncio.Future[str] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    ended: asyncio.Future[str] = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
 
     @property
     def issuer(self) -> str:
@@ -192,7 +194,9 @@ def _settings(environment: Mapping[str, str]) -> tuple[dict[str, str], dict[str,
     shared = {name: os.environ[name] for name in ours if name in os.environ}  # noqa: TID251 - handed on
     shared.setdefault("TRICKLE_LOG_LEVEL", "warning")
     shared["TRICKLE_LOG_FORMAT"] = "console"
-    shared |= {name: environment[name] for name in ("TRICKLE_KEY_RING", "AMQP_URL") if name in environment}
+    shared |= {
+        name: environment[name] for name in ("TRICKLE_KEY_RING", "AMQP_URL") if name in environment
+    }
     auth = {
         **shared,
         "DATABASE_URL": environment["auth_database_url"],
@@ -228,8 +232,13 @@ async def _one_process(
 ) -> None:
     auth, worker = _settings(environment)
     broker, stop = InProcessBroker(), Stop()
-    auth_settings, worker_settings = read_settings(AuthSettings, auth), read_settings(WorkerSettings, worker)
-    opened_auth = await owned.enter_async_context(open_auth(auth_settings, broker.transport("auth")))
+    auth_settings, worker_settings = (
+        read_settings(AuthSettings, auth),
+        read_settings(WorkerSettings, worker),
+    )
+    opened_auth = await owned.enter_async_context(
+        open_auth(auth_settings, broker.transport("auth"))
+    )
     opened_worker = await owned.enter_async_context(
         open_worker(worker_settings, broker.transport("script_worker"))
     )

@@ -77,7 +77,10 @@ def parser() -> argparse.ArgumentParser:
         " DATABASE_URL and AMQP_URL name servers to use instead of private ones.",
     )
     described.add_argument(
-        "--json", type=Path, metavar="FILE", help="write URLs, credentials and pids there once ready"
+        "--json",
+        type=Path,
+        metavar="FILE",
+        help="write URLs, credentials and pids there once ready",
     )
     return described
 

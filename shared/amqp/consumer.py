@@ -112,9 +112,7 @@ class AmqpDelivery:
 def _message(raw: DeliveredMessage) -> Message:
     given = raw.header.properties
     headers = {
-        name: value
-        for name, value in (given.headers or {}).items()
-        if isinstance(value, str | int)
+        name: value for name, value in (given.headers or {}).items() if isinstance(value, str | int)
     }
     return Message(
         body=raw.body,

@@ -29,7 +29,13 @@ SETUP_WITHIN: Final = 30.0
 HEARTBEAT: Final = 5
 """Seconds. A link that swallows everything is noticed after three of them (17.5 s measured)."""
 RECONNECT_EVERY: Final = 1.0
-DRIVER_ERRORS: Final = (AMQPError, OSError, TimeoutError, RuntimeError, aio_pika.exceptions.AMQPError)
+DRIVER_ERRORS: Final = (
+    AMQPError,
+    OSError,
+    TimeoutError,
+    RuntimeError,
+    aio_pika.exceptions.AMQPError,
+)
 """RuntimeError: the client's ChannelInvalidStateError is one."""
 _REFUSED: Final = (AuthenticationError, ProbableAuthenticationError)
 

@@ -85,9 +85,7 @@ class RabbitMQTransport:
         async with _translated():
             if not await check_exists(self._consuming.generation, queue):
                 raise Misconfigured(f"there is no queue {queue}")
-        subscription = AmqpSubscription(
-            self._consuming, queue, prefetch=prefetch, handler=handler
-        )
+        subscription = AmqpSubscription(self._consuming, queue, prefetch=prefetch, handler=handler)
         return await self._subscribe(subscription)
 
     async def consume_exclusive(

@@ -12,7 +12,7 @@ from typing import Any
 
 from celery import Celery
 
-app = Celery("rival", broker=os.environ["RIVAL_AMQP_URL"], backend="rpc://")  # noqa: TID251 - a Celery process of its own
+app = Celery("rival", broker=os.environ["RIVAL_AMQP_URL"], backend="rpc://")
 app.conf.update(
     task_acks_late=True,
     task_serializer="json",
@@ -32,10 +32,15 @@ def echo(body: dict[str, Any]) -> dict[str, Any]:
 
 
 @app.task(name="rival.node_login")
-def node_login(body: dict[str, Any]) -> Any:  # noqa: ANN401 - JSON
+def node_login(body: dict[str, Any]) -> Any:
     """Run the script in a process of its own, as one does by hand."""
-    node, script = os.environ["RIVAL_NODE"], os.environ["RIVAL_SCRIPT"]  # noqa: TID251
+    node, script = os.environ["RIVAL_NODE"], os.environ["RIVAL_SCRIPT"]
     done = subprocess.run(
-        [node, script], input=json.dumps(body), capture_output=True, text=True, check=True, timeout=20
+        [node, script],
+        input=json.dumps(body),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=20,
     )
     return json.loads(done.stdout)

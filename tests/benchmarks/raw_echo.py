@@ -20,9 +20,7 @@ async def serve(amqp_url: str) -> None:
     connection = await aio_pika.connect_robust(amqp_url)
     channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
     await channel.set_qos(prefetch_count=PREFETCH)
-    queue = await channel.declare_queue(
-        QUEUE, durable=True, arguments={"x-queue-type": "quorum"}
-    )
+    queue = await channel.declare_queue(QUEUE, durable=True, arguments={"x-queue-type": "quorum"})
 
     async def answer(message: aio_pika.abc.AbstractIncomingMessage) -> None:
         reply = aio_pika.Message(
@@ -34,7 +32,7 @@ async def serve(amqp_url: str) -> None:
         await message.ack()
 
     await queue.consume(answer)
-    print("ready", flush=True)  # noqa: T201 - the parent waits for it
+    print("ready", flush=True)
     await asyncio.Event().wait()
 
 

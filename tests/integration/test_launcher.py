@@ -240,7 +240,7 @@ def test_garbage_is_refused_and_the_next_request_served() -> None:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     ours.settimeout(SOON)
     with (
-        subprocess.Popen(  # noqa: S603 - our own file
+        subprocess.Popen(
             [
                 sys.executable,
                 "-I",

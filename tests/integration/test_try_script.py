@@ -31,7 +31,7 @@ def script(tmp_path: Path) -> Path:
 
 
 def trickle(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(  # noqa: S603
+    return subprocess.run(
         [sys.executable, "-m", "services.standalone.cli", "try", *map(str, arguments)],
         capture_output=True,
         text=True,
@@ -147,7 +147,7 @@ def test_help_is_instant_because_nothing_is_imported() -> None:
         "except SystemExit: pass\n"
         "sys.exit(bool({'asyncio', 'pydantic', 'uvloop'} & set(sys.modules)))"
     )
-    done = subprocess.run(  # noqa: S603
+    done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, timeout=30, check=False
     )
 

@@ -41,7 +41,7 @@ def test_every_promise_holds_under_more_faults(rules: Protocol) -> None:
     assert found.stuck is None, (found.stuck, found.path)
 
 
-def record_unfenced(state: State, *, attempt: int, claimed_attempt: int) -> bool:  # noqa: ARG001
+def record_unfenced(state: State, *, attempt: int, claimed_attempt: int) -> bool:
     return state is not State.NONE
 
 
@@ -83,7 +83,7 @@ MUTANTS: dict[str, tuple[Protocol, str]] = {
         "I5",
     ),
     "giving up leaves no tombstone": (replace(SMALL, tombstone=False), "told what is not so"),
-    "\"it never ran\" is said of what was claimed": (
+    '"it never ran" is said of what was claimed': (
         replace(SMALL, may_decide_unrun=lambda state: state in (State.NONE, State.CLAIMED)),
         "I5",
     ),

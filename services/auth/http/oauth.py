@@ -152,7 +152,10 @@ async def _client(app: State, asked: TokenRequest) -> Client:
     if client is None or not client.authenticates(asked.client_secret):
         raise _Refuse(
             oauth_error(
-                401, "invalid_client", "Unknown client, or wrong secret.", {"www-authenticate": "Basic"}
+                401,
+                "invalid_client",
+                "Unknown client, or wrong secret.",
+                {"www-authenticate": "Basic"},
             )
         )
     return client
