@@ -61,8 +61,7 @@ async def load_signing_keys(database: Database, ring: KeyRing) -> SigningKeys:
 
 
 def _generate() -> RSAKey:
-    key = RSAKey.generate_key(_BITS, {"use": "sig", "alg": ALGORITHM}, auto_kid=True)
-    return key
+    return RSAKey.generate_key(_BITS, {"use": "sig", "alg": ALGORITHM}, auto_kid=True)
 
 
 def _place(key: RSAKey) -> str:

@@ -38,7 +38,7 @@ from shared.contracts import (
 )
 from shared.database import Database
 from shared.errors import Unavailable, Undecodable, Unsealable
-from shared.ledger import Decided, Granted, Held, Ledger, Passed
+from shared.ledger import Decided, Granted, Held, Ledger, Passed, Row
 from shared.retry import retrying
 from shared.sealing import Direction, KeyRing, seal_json
 from shared.topology import Names
@@ -121,8 +121,6 @@ class _Execution:
             match claim:
                 case Granted():
                     result = await self._decide_by_running(claim)
-                    if result is None:
-                        continue  # superseded: see what the ledger says now
                 case Decided(row):
                     metrics.DELIVERIES.labels("duplicate").inc()
                     if row.published or row.result is None:
@@ -133,18 +131,22 @@ class _Execution:
                     await asyncio.sleep(for_.total_seconds())
                     continue
                 case Passed():
-                    expired = self._result(Failed.of(Detail.DEADLINE_PASSED), attempt=0)
-                    row = await self._from_ledger(
-                        lambda: self._its.ledger.decide(expired, reply_to=self._request.reply_to),
-                        LEDGER_GRACE,
-                    )
-                    if row.result is None:
-                        continue
-                    result = row.result
+                    result = await self._decide_unrun()
                 case never:
                     assert_never(never)
-            await self._publish(result)
-            return Settlement.ACK
+            if result is not None:
+                await self._publish(result)
+                return Settlement.ACK
+            # Superseded: see what the ledger says now.
+
+    async def _decide_unrun(self) -> ExecutionResult | None:
+        """Record that it expired; what is stored then, None while somebody's claim stands."""
+        expired = self._result(Failed.of(Detail.DEADLINE_PASSED), attempt=0)
+        row: Row = await self._from_ledger(
+            lambda: self._its.ledger.decide(expired, reply_to=self._request.reply_to),
+            LEDGER_GRACE,
+        )
+        return row.result
 
     async def _decide_by_running(self, claim: Granted) -> ExecutionResult | None:
         """Run the script and record its outcome; None if somebody else decided meanwhile."""

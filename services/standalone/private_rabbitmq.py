@@ -15,6 +15,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -99,10 +100,8 @@ class PrivateRabbitMQ:
     def kill(self) -> None:
         """SIGKILL to the whole broker, as a crash would."""
         if self._server is not None:
-            try:
+            with suppress(ProcessLookupError):
                 os.killpg(self._server.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
             self._server.wait()
         self._server = None
         if self._epmd is not None:

@@ -96,7 +96,7 @@ async def eventually(condition: Callable[[], bool]) -> bool:
     """Polled, because what ends here is nobody's child that could be waited for."""
     try:
         async with asyncio.timeout(SOON):
-            while not condition():  # noqa: ASYNC110 - another process can't set an event
+            while not condition():
                 await asyncio.sleep(0.005)
     except TimeoutError:
         return False

@@ -135,7 +135,7 @@ async def eventually(condition: Callable[[], bool]) -> bool:
     """Polled: what is awaited here happens in another process, or in the kernel."""
     try:
         async with asyncio.timeout(SOON):
-            while not condition():  # noqa: ASYNC110
+            while not condition():
                 await asyncio.sleep(0.005)
     except TimeoutError:
         return False

@@ -52,7 +52,7 @@ class NewClient(Body):
     name: ShortText
     app_type: Literal["native", "spa", "regular_web", "non_interactive"] = "regular_web"
     token_endpoint_auth_method: Literal["none", "client_secret_post", "client_secret_basic"] = (
-        "client_secret_post"
+        "client_secret_post"  # noqa: S105 - the name of a method
     )
     grant_types: list[ShortText] = Field(default=list(DEFAULT_GRANTS), max_length=20)
 

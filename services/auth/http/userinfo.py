@@ -13,9 +13,9 @@ async def userinfo(http_request: Request) -> Response:
     """Who the access token was issued for."""
     app = state(http_request)
     scheme, _, token = http_request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        return _unauthorized()
     try:
-        if scheme.lower() != "bearer" or not token:
-            raise InvalidToken
         access = await app.tokens.access(token.strip())
     except InvalidToken:
         return _unauthorized()
