@@ -28,11 +28,49 @@ from shared.errors import ServiceError
 MAX_PROFILE_BYTES: Final = 64 * 1024
 """Auth0 warns from 10 KB on (C§2.2); this is where we refuse."""
 RESERVED: Final = frozenset(
-    ["__tenant", "_id", "blocked", "clientID", "created_at", "email_verified", "email", "globalClientID", "global_client_id", "identities", "lastIP", "lastLogin", "loginsCount", "metadata", "multifactor_last_modified", "multifactor", "updated_at", "user_id"]
+    [
+        "__tenant",
+        "_id",
+        "blocked",
+        "clientID",
+        "created_at",
+        "email_verified",
+        "email",
+        "globalClientID",
+        "global_client_id",
+        "identities",
+        "lastIP",
+        "lastLogin",
+        "loginsCount",
+        "metadata",
+        "multifactor_last_modified",
+        "multifactor",
+        "updated_at",
+        "user_id",
+    ]
 )
 """Keys that app_metadata may not hold (C§2.2)."""
 _NOT_PROFILE: Final = frozenset(
-    ["user_id", "id", "_id", "email", "email_verified", "username", "user_metadata", "app_metadata", "metadata", "mfa_factors", "identities", "blocked", "created_at", "updated_at", "last_login", "last_ip", "logins_count", "password"]
+    [
+        "user_id",
+        "id",
+        "_id",
+        "email",
+        "email_verified",
+        "username",
+        "user_metadata",
+        "app_metadata",
+        "metadata",
+        "mfa_factors",
+        "identities",
+        "blocked",
+        "created_at",
+        "updated_at",
+        "last_login",
+        "last_ip",
+        "logins_count",
+        "password",
+    ]
 )
 
 Short = Annotated[str, StringConstraints(max_length=300)]
