@@ -139,7 +139,7 @@ async def _rabbitmq(owned: AsyncExitStack, wanted: Broker, say: Say) -> str | No
         say("RabbitMQ: the one of AMQP_URL")
         return url
     server = PrivateRabbitMQ()
-    owned.push_async_callback(asyncio.to_thread, server.stop)
+    owned.push_async_callback(asyncio.to_thread, server.close)
     say("RabbitMQ: starting a private one (the first time it is unpacked, which takes a while)")
     try:
         await asyncio.to_thread(server.start)
