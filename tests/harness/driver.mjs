@@ -29,7 +29,7 @@ export class Runner {
   constructor({ preload = [], proto = 1 } = {}) {
     const flags = ['--max-old-space-size=256', '--disable-sigusr1', '--no-deprecation'];
     this.process = spawn(process.execPath, [...flags, MAIN], {
-      env: {},
+      env: { TZ: 'UTC' },
       stdio: ['ignore', 'ignore', 'pipe', 'pipe'],
     });
     this.stderr = '';

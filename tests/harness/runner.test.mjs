@@ -2,7 +2,7 @@
 /** One runner over its life: the greeting, several calls, what it says between them, its end. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Runner } from './driver.mjs';
+import { corpus, Runner } from './driver.mjs';
 
 const CLOSED = 0;
 const PROTOCOL = 70;
@@ -189,4 +189,35 @@ test('the names of errors and globals are what scripts know', async () => {
 
   assert.deepEqual(value.types, [...Array(3).fill('function'), 'object', 'object', 'function']);
   assert.deepEqual([value.keys, value.frozen], [false, true]);
+});
+
+const hostile = corpus().filter(({ name }) => /^(patches|replaces|pollutes|destroys)-/.test(name));
+
+for (const { name, text } of hostile) {
+  test(`the next call is heard after what ${name} did`, { timeout: 5000 }, async () => {
+    await using runner = new Runner();
+    await runner.bind({ login: text });
+    await runner.invoke('n1');
+    const second = await runner.invoke('n2');
+
+    assert.equal(second.id, 'n2'); // whatever became of the script itself
+  });
+}
+
+test('a script that closes all handles between calls does not find ours', async () => {
+  await using runner = new Runner();
+  const script = `(email, password, callback) => {
+    callback(null, { user_id: 1 });
+    setTimeout(() => {
+      const handles = process._getActiveHandles();
+      for (const handle of handles) handle.destroy?.();
+      console.log('all closed');
+    }, 5);
+  }`;
+  await runner.bind({ login: script });
+  await runner.invoke('n1');
+  const line = await runner.next('log');
+
+  assert.equal(line?.text, 'all closed');
+  assert.equal((await runner.invoke('n2')).ok, true);
 });
