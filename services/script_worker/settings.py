@@ -26,7 +26,7 @@ class WorkerSettings(ServiceSettings):
         default=2, ge=0, le=32, description="Node processes kept ready for a new connection"
     )
     memory_per_process: int = Field(
-        default=256 * 1024 * 1024,
+        default=384 * 1024 * 1024,
         ge=64 * 1024 * 1024,
         description="bytes a script may allocate beyond an idle Node process",
     )
