@@ -34,6 +34,9 @@ log = structlog.get_logger(__name__)
 STATEMENT_WITHIN: Final = 5.0
 CONNECT_WITHIN: Final = 5.0
 MEASURE_CLOCK_EVERY: Final = 30.0
+GATHER_UNDER_LOAD: Final = 0.002
+"""Seconds that a batch waits for company when the one before had some: under load a statement
+shared by many costs less than the wait, and alone nobody waits."""
 _MAX_WAITING: Final = 10_000
 """Statements waiting in one batcher: more is an outage, and waiting longer would not help."""
 
@@ -185,11 +188,17 @@ class Batcher(Generic[Q, A]):
     """
 
     def __init__(
-        self, ask: Callable[[Sequence[Q]], Awaitable[Sequence[A]]], *, most: int = 256
+        self,
+        ask: Callable[[Sequence[Q]], Awaitable[Sequence[A]]],
+        *,
+        most: int = 256,
+        gather: float = 0.0,
     ) -> None:
-        """`most`: questions in one statement."""
+        """`most`: questions in one statement; `gather`: seconds to wait for more, always."""
         self._ask = ask
         self._most = most
+        self._gather = gather
+        self._last = 0
         self._waiting: list[tuple[Q, asyncio.Future[A]]] = []
         self._running: asyncio.Task[None] | None = None
 
@@ -204,6 +213,16 @@ class Batcher(Generic[Q, A]):
             self._running = asyncio.get_running_loop().create_task(self._drain(), name="batcher")
         return await future
 
+    def note(self, question: Q) -> None:
+        """Ask without waiting, for what may get lost: nobody learns of the answer."""
+        if len(self._waiting) >= _MAX_WAITING:
+            return
+        future: asyncio.Future[A] = asyncio.get_running_loop().create_future()
+        future.add_done_callback(_seen)
+        self._waiting.append((question, future))
+        if self._running is None:
+            self._running = asyncio.get_running_loop().create_task(self._drain(), name="batcher")
+
     async def close(self) -> None:
         """Let the statement in flight end, and everything that waits with it."""
         if self._running is not None:
@@ -212,7 +231,10 @@ class Batcher(Generic[Q, A]):
     async def _drain(self) -> None:
         try:
             while self._waiting:
+                if wait := self._gather or (GATHER_UNDER_LOAD if self._last > 1 else 0.0):
+                    await asyncio.sleep(wait)
                 batch, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
+                self._last = len(batch)
                 # A caller who was cancelled may still have its effect; it never learns of it.
                 await self._answer(batch)
         finally:
@@ -231,6 +253,12 @@ class Batcher(Generic[Q, A]):
         for (_, future), answer in zip(batch, answers, strict=True):
             if not future.done():
                 future.set_result(answer)
+
+
+def _seen(future: asyncio.Future[Any]) -> None:
+    """A note's failure is nobody's: what it notes is found out again (outbox, dedupe)."""
+    if not future.cancelled():
+        future.exception()
 
 
 def load_queries(package: str, file: str) -> dict[str, str]:

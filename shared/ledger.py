@@ -21,6 +21,8 @@ from shared.execution_ids import check_window
 from shared.execution_states import MAX_ATTEMPTS, State
 
 LEASE: Final = timedelta(seconds=5)
+NOTES_GATHER: Final = 0.05
+"""Seconds; far below the second that the outbox waits for a note."""
 _REMEMBERED: Final = 50_000
 """Claims of ours that we remember, to tell an unknown commit from a copy of a running one."""
 _SQL: Final = load_queries("shared", "ledger.sql")
@@ -96,7 +98,7 @@ class Ledger:
         self._granted: OrderedDict[tuple[UUID, int], None] = OrderedDict()
         self._claims = Batcher(self._ask_claims)
         self._records = Batcher(self._ask_records)
-        self._published = Batcher(self._ask_published)
+        self._published = Batcher(self._ask_published, gather=NOTES_GATHER)
         self._applied = Batcher(self._ask_applied)
 
     async def __aenter__(self) -> Self:
@@ -196,9 +198,13 @@ class Ledger:
         rows = await session.fetch(_SQL["unpublished"], older_than, limit)
         return [(row["execution_id"], row["reply_to"], row["result"]) for row in rows]
 
-    async def mark_published(self, execution_id: UUID) -> None:
-        """Note that the broker confirmed a result."""
-        await self._published(execution_id)
+    def note_published(self, execution_id: UUID) -> None:
+        """Note soon that the broker confirmed a result.
+
+        Losing the note is harmless: the outbox publishes the same outcome again, and the consumer
+        drops the copy (I7, I8). So nobody waits for it, and many share a statement.
+        """
+        self._published.note(execution_id)
 
     async def mark_all_published(self, session: Session, execution_ids: Collection[UUID]) -> None:
         """The same in the caller's transaction."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum, auto
@@ -250,10 +251,12 @@ class _Execution:
             metrics.RESULTS.labels("failed").inc()
             raise
         metrics.RESULTS.labels("confirmed").inc()
-        await its.ledger.mark_published(request.execution_id)
+        its.ledger.note_published(request.execution_id)
 
     async def _from_ledger(self, ask: Callable[[], Any], grace: timedelta) -> Any:
         """Ask the ledger, again while it is away, until the deadline and `grace` are over."""
+        with suppress(Unavailable):
+            return await ask()  # nearly always; the retry's machinery costs more than the question
         now: datetime = self._its.database.now()
         async for attempt in retrying(max(self._request.deadline - now, timedelta(0)) + grace):
             with attempt:

@@ -258,8 +258,7 @@ async def trickle(
 
         async def call() -> None:
             answer = await executions.run(connection, Action.LOGIN, ARGUMENTS)
-            if not isinstance(answer.result.outcome, Succeeded):
-                raise RuntimeError(f"the round trip failed: {answer.result.outcome.kind}")
+            assert isinstance(answer.result.outcome, Succeeded), answer.result.outcome.kind
             await ledger.mark_applied(answer.execution_id)
 
         yield call, ledger.counts
