@@ -158,14 +158,13 @@ class _Execution:
         try:
             async with self._its.leases.hold(self._request.execution_id, claim.attempt):
                 run = await self._run(deadline)
-                timings = Timings(queued=queued, claimed=waited, bound=run.bound, ran=run.ran)
-                result = self._sealed(run, claim.attempt, timings)
-                recorded = await self._from_ledger(
-                    lambda: self._its.ledger.record(result), LEDGER_GRACE
-                )
         except LeaseLost:
             return None
-        if not recorded:
+        # Outside the lease's keep: a renewal that finds the row decided must not take that for a
+        # loss. The fence decides whether we may write, whatever became of the lease.
+        timings = Timings(queued=queued, claimed=waited, bound=run.bound, ran=run.ran)
+        result = self._sealed(run, claim.attempt, timings)
+        if not await self._from_ledger(lambda: self._its.ledger.record(result), LEDGER_GRACE):
             log.warning("outcome.discarded", next="the ledger's outcome is published instead")
             return None
         metrics.observe(result)

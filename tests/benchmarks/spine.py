@@ -40,6 +40,7 @@ from shared.contracts import Action, Succeeded
 from shared.database import open_database
 from shared.ledger import Ledger
 from shared.sealing import KeyRing
+from shared.telemetry import configure_logging
 from shared.topology import Names
 from tests.benchmarks import raw_echo
 from tests.benchmarks.measure import Round, measure, median, spread
@@ -444,6 +445,7 @@ def main() -> int:
         "--write", type=Path, default=Path("docs/benchmarks.md"), help="where to write"
     )
     chosen = parser.parse_args()
+    configure_logging("error", "console")
     report = Report()
     report.line("# Benchmarks: the spine")
     report.line()

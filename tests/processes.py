@@ -1,0 +1,176 @@
+"""Both services as real processes, each of which a test may kill."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from services.auth.bootstrap import create_management_client
+from services.auth.clients import REALM_GRANT
+from services.standalone.embedded_postgres import free_port
+from services.standalone.guarded import Guarded
+from services.standalone.http_client import Answer, call
+from shared.database import Database, open_database
+from shared.ledger import Counts, Ledger
+from shared.sealing import KeyRing
+
+SOON = 20.0
+
+
+@dataclass
+class System:
+    """One installation: a database, a broker prefix, and the processes that a test starts."""
+
+    database_url: str
+    amqp_url: str
+    folder: Path
+    database: Database = field(repr=False)
+    ring: str = field(default_factory=KeyRing.generate, repr=False)
+    prefix: str = field(default_factory=lambda: f"t{uuid4().hex[:8]}")
+    port: int = field(default_factory=free_port)
+    running: list[Guarded] = field(default_factory=list)
+    bearer: str = field(default="", repr=False)
+    client_id: str = ""
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def logs(self) -> str:
+        return "".join(path.read_text() for path in self.folder.glob("*.log"))
+
+    async def auth(self) -> Guarded:
+        """Start auth and wait until it is ready."""
+        issuer = {"TRICKLE_ISSUER": f"{self.url}/", "TRICKLE_PORT": str(self.port)}
+        process = self._start("services.auth", issuer)
+        await eventually(lambda: self._ready(f"{self.url}/readyz"))
+        return process
+
+    async def worker(self) -> Guarded:
+        """Start a worker and wait until it consumes."""
+        port = free_port()
+        process = self._start("services.script_worker", {"TRICKLE_METRICS_PORT": str(port)})
+        await eventually(lambda: self._ready(f"http://127.0.0.1:{port}/readyz"))
+        return process
+
+    def _start(self, module: str, settings: dict[str, str]) -> Guarded:
+        environment = {
+            "PATH": os.environ["PATH"],  # noqa: TID251 - handed on
+            "DATABASE_URL": self.database_url,
+            "AMQP_URL": self.amqp_url,
+            "TRICKLE_KEY_RING": self.ring,
+            "TRICKLE_BROKER_PREFIX": self.prefix,
+            "TRICKLE_METRICS_PORT": "0",
+            **settings,
+        }
+        log = self.folder / f"{module}-{len(self.running)}.log"
+        process = Guarded([sys.executable, "-m", module], env=environment, log=log, grace=35)
+        self.running.append(process)
+        return process
+
+    async def _ready(self, url: str) -> bool:
+        try:
+            return (await call("GET", url, wait=5)).status == 200
+        except OSError:
+            return False
+
+    async def connect(self, name: str, login: str, **options: Any) -> None:
+        """A connection in import mode with one script, enabled for the test's application."""
+        if not self.bearer:
+            await self._introduce()
+        body = {
+            "name": name,
+            "strategy": "auth0",
+            "enabled_clients": [self.client_id],
+            "options": {
+                "enabledDatabaseCustomization": True,
+                "import_mode": True,
+                "customScripts": {"login": login},
+                **options,
+            },
+        }
+        made = await call("POST", f"{self.url}/api/v2/connections", body=body, bearer=self.bearer)
+        assert made.status == 201, made.body
+
+    async def _introduce(self) -> None:
+        management = await create_management_client(self.database_url)
+        asked = {"grant_type": "client_credentials", "audience": f"{self.url}/api/v2/"}
+        token = await call("POST", f"{self.url}/oauth/token", body=management | asked)
+        self.bearer = token.body["access_token"]
+        body = {
+            "name": "app",
+            "grant_types": [REALM_GRANT],
+            "token_endpoint_auth_method": "none",
+        }
+        made = await call("POST", f"{self.url}/api/v2/clients", body=body, bearer=self.bearer)
+        self.client_id = made.body["client_id"]
+
+    async def login(self, username: str, password: str = "pw", realm: str = "shop") -> Answer:
+        """Log in as an application does; OSError when nobody answers."""
+        body = {
+            "grant_type": REALM_GRANT,
+            "client_id": self.client_id,
+            "username": username,
+            "password": password,
+            "realm": realm,
+        }
+        return await call("POST", f"{self.url}/oauth/token", body=body)
+
+    async def counts(self) -> Counts:
+        """What the ledger holds."""
+        return await Ledger(self.database).counts()
+
+    async def settled(self) -> bool:
+        """Whether every request has its outcome, published."""
+        counts = await self.counts()
+        return counts.undecided == 0 and counts.unpublished == 0
+
+    async def claimed(self) -> bool:
+        """Whether a script is running somewhere."""
+        return (await self.counts()).undecided > 0
+
+    def kill(self, process: Guarded) -> None:
+        """SIGKILL, as a crash would."""
+        process.signal(signal.SIGKILL)
+
+
+async def eventually(holds: Callable[[], Any], within: float = SOON) -> None:
+    """Poll until it holds; TimeoutError when it never does."""
+    async with asyncio.timeout(within):
+        while not await holds():
+            await asyncio.sleep(0.02)
+
+
+def children(pid: int) -> list[int]:
+    """Every descendant of a process."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            if int(fields[1]) == pid and fields[0] != "Z":
+                found += [int(entry.name), *children(int(entry.name))]
+    return found
+
+
+@asynccontextmanager
+async def system(database_url: str, amqp_url: str, folder: Path) -> AsyncIterator[System]:
+    """An installation whose processes end with the block."""
+    async with open_database(database_url, pool_size=2) as database:
+        made = System(database_url, amqp_url, folder, database)
+        try:
+            yield made
+        finally:
+            for process in reversed(made.running):
+                await asyncio.to_thread(process.stop)
