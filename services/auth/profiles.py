@@ -126,7 +126,9 @@ def canonical(identifier: str | None) -> str | None:
     """The form in which identifiers are compared."""
     if identifier is None:
         return None
-    return unicodedata.normalize("NFKC", identifier).strip().casefold() or None
+    folded = unicodedata.normalize("NFKC", identifier).casefold()
+    # Again, because folding can undo it (Unicode, D145: NFKC_Casefold); twice is stable.
+    return unicodedata.normalize("NFKC", folded).casefold().strip() or None
 
 
 def normalise(value: Any, *, non_persistent: Collection[str] = ()) -> Profile:
