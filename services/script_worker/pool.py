@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -32,7 +32,7 @@ from services.script_worker.node_process import (
     State,
 )
 from services.script_worker.preload import Preload
-from services.script_worker.redaction import ConfigurationForms, Redactor
+from services.script_worker.redaction import ConfigurationForms, Redactor, Secrets
 from services.script_worker.spawner import Spawner
 from services.script_worker.verdicts import Value, Verdict, bind_failure, verdict
 from shared.contracts import (
@@ -58,6 +58,8 @@ LINGER: Final = 0.25
 """Seconds after its last call before a spotless runner is killed: scripts may still be saying
 goodbye to their database (`finally { await client.end() }`), which is normal (C§4.1)."""
 GONE_WITHIN: Final = 5.0
+RECENT_CALLS: Final = 32
+"""Calls of one connection whose passwords are still masked after their end."""
 TURN: Final = 0.25
 """Seconds that a runner of a full pool serves its own connection before it has to make room for
 one that has waited as long: cold starts then take a bounded share of the time."""
@@ -165,6 +167,8 @@ class _Shelf:
     count: int = 0
     crashes: int = 0
     retry_at: float = 0.0
+    recent: deque[Secrets] = field(default_factory=lambda: deque(maxlen=RECENT_CALLS), repr=False)
+    """What a leftover of an earlier call may still say aloud; it is masked like our own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,6 +340,7 @@ class Pool:
         if lease is None:
             return _Attempt(_unavailable("no runner became free before the deadline"))
         process = lease.process
+        lease.shelf.recent.append((call.action, call.arguments))
         try:
             answer = await self._prepare(lease, call)
             ready = perf_counter()
@@ -404,7 +409,8 @@ class Pool:
             return Run(outcome, (), (), bound, ran, attempt.runner)  # no text to redact
         shelf = self._shelves.get(call.bundle.key)
         forms = shelf.configuration if shelf else ConfigurationForms(call.bundle.configuration)
-        redact = Redactor(forms, call.action, call.arguments)
+        earlier = shelf.recent if shelf else ()
+        redact = Redactor(forms, call.action, call.arguments, earlier)
         return Run(
             outcome=_redacted(outcome, redact),
             violations=tuple(_violation(broken, redact) for broken in answer.violations),

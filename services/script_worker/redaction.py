@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 from urllib.parse import quote, quote_plus
 
 from shared.contracts import Action
@@ -27,17 +27,25 @@ _MIN_LINE: Final = 8
 _PASSWORD_ARGUMENT: Final = {Action.LOGIN: 1, Action.CHANGE_PASSWORD: 1}
 
 
+Secrets: TypeAlias = tuple[Action, Sequence[Any]]
+"""A call whose arguments may hold passwords."""
+
+
 class Redactor:
     """Masks the secrets of one run. Nothing is computed until there is a text to mask."""
 
-    __slots__ = ("_action", "_arguments", "_configuration", "_forms")
+    __slots__ = ("_calls", "_configuration", "_forms")
 
     def __init__(
-        self, configuration: ConfigurationForms, action: Action, arguments: Sequence[Any]
+        self,
+        configuration: ConfigurationForms,
+        action: Action,
+        arguments: Sequence[Any],
+        earlier: Iterable[Secrets] = (),
     ) -> None:
+        """`earlier`: calls whose leftovers (a timer that logs) may speak during this one."""
         self._configuration = configuration
-        self._action = action
-        self._arguments = arguments
+        self._calls = [(action, arguments), *earlier]
         self._forms: list[str] | None = None
 
     def __repr__(self) -> str:
@@ -61,7 +69,8 @@ class Redactor:
     def _all_forms(self) -> list[str]:
         live = {
             form
-            for password in passwords(self._action, self._arguments)
+            for action, arguments in self._calls
+            for password in passwords(action, arguments)
             for form in _forms_of(password)
         }
         return sorted(live.union(self._configuration.forms), key=len, reverse=True)

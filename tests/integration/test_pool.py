@@ -528,3 +528,26 @@ def test_the_exit_codes_are_those_of_the_harness() -> None:
     for code in HarnessExit:
         assert f"{code.name}: {code.value}" in table
     assert len(HarnessExit) == table.partition("EXIT_CODES = ")[2].partition("}")[0].count(":")
+
+
+async def test_a_leftover_of_an_earlier_call_says_no_password_either() -> None:
+    """A timer of one call logs during the next one, which is booked with the line."""
+    script = """function login(email, password, callback) {
+      if (password === 'quick') return setTimeout(() => callback(null, { user_id: 1 }), 300);
+      setTimeout(() => console.log('late words:', password), 100);
+      callback(null, { user_id: 1 });
+    }"""
+    bundle = Bundle("con_" + "l" * 16, "0" * 32, {Action.LOGIN: script}, {})
+    async with Pool(COMMAND, limits=QUIET) as pool:
+        loop = asyncio.get_running_loop()
+
+        async def login(password: str) -> Run:
+            deadline = loop.time() + SOON
+            return await pool.run(
+                bundle, Action.LOGIN, ["a@b.example", password], context={}, deadline=deadline
+            )
+
+        await login("marked secret 77")
+        run = await login("quick")
+
+    assert ["late words: [redacted]"] == [line.text for line in run.console]
