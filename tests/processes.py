@@ -114,8 +114,10 @@ class System:
         made = await call("POST", f"{self.url}/api/v2/clients", body=body, bearer=self.bearer)
         self.client_id = made.body["client_id"]
 
-    async def login(self, username: str, password: str = "pw", realm: str = "shop") -> Answer:
-        """Log in as an application does; OSError when nobody answers."""
+    async def login(
+        self, username: str, password: str = "pw", realm: str = "shop", wait: float = 30.0
+    ) -> Answer:
+        """Log in as an application does; OSError when nobody answers within `wait` seconds."""
         body = {
             "grant_type": REALM_GRANT,
             "client_id": self.client_id,
@@ -123,7 +125,7 @@ class System:
             "password": password,
             "realm": realm,
         }
-        return await call("POST", f"{self.url}/oauth/token", body=body)
+        return await call("POST", f"{self.url}/oauth/token", body=body, wait=wait)
 
     async def counts(self) -> Counts:
         """What the ledger holds."""

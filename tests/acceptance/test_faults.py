@@ -147,6 +147,29 @@ async def test_a_stopping_worker_finishes_what_it_has(
         assert (200, 0) == (answer.status, code)
 
 
+async def test_a_client_that_hung_up_is_imported_all_the_same(
+    database_url: str, amqp_url: str, tmp_path: Path
+) -> None:
+    """SDKs give up before scripts do (C§8): the retry then succeeds without the script."""
+    async with system(database_url, amqp_url, tmp_path) as its:
+        await its.auth()
+        await its.connect("shop", SLOW_LOGIN)
+        await its.worker()
+
+        with pytest.raises(OSError):  # noqa: PT011 - our own time-out
+            await its.login("ada@example.com", wait=0.3)
+        await eventually(lambda: _imported(its))
+        again = await its.login("ada@example.com")
+        counts = await its.counts()
+
+        assert 200 == again.status
+        assert (1, 1, 0) == (counts.requests, counts.outcomes, counts.unapplied)
+
+
+async def _imported(its: System) -> bool:
+    return bool(await its.database.fetchval("SELECT count(*) FROM users"))
+
+
 async def test_what_can_not_be_read_hurts_nobody(
     database_url: str, amqp_url: str, tmp_path: Path
 ) -> None:
