@@ -22,6 +22,14 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "demo": ("services.standalone.demo", "walk through the main job, step by step"),
     "up": ("services.standalone.up", "keep both services running on this machine"),
     "try": ("services.standalone.try_script", "run one action script, as production would"),
+    "import-tenant": (
+        "services.standalone.tenant_folder.import_tenant",
+        "apply a folder of auth0-deploy-cli",
+    ),
+    "export-tenant": (
+        "services.standalone.tenant_folder.export_tenant",
+        "write a folder for auth0-deploy-cli",
+    ),
 }
 
 

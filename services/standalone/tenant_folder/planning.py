@@ -1,0 +1,465 @@
+"""Compares a folder with a server: what an import would change, in the order it would do it.
+
+Rule 1: pure; nothing here talks to anybody.
+Rule 2: a stored configuration value is write-only, so it can't be compared: it is planned as
+"sent", and neither as a change nor as unchanged.
+Rule 3: options that the folder does not name stay as they are (C§6.4); `customScripts` and
+`configuration` are replaced as a whole.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from difflib import unified_diff
+from typing import Any, Final, Literal
+
+from services.standalone.tenant_folder.keywords import Keywords
+from services.standalone.tenant_folder.management_api import Snapshot
+from services.standalone.tenant_folder.model import Client, Database, Folder, TenantEntry, Unusable
+
+Verb = Literal["create", "update", "unchanged", "delete"]
+Kind = Literal["client", "connection", "tenant"]
+TOP_LEVEL: Final = ("display_name", "realms", "is_domain_connection", "metadata")
+_READ_ONLY: Final = {
+    "client": {
+        "name",
+        "client_id",
+        "client_secret",
+        "signing_keys",
+        "tenant",
+        "global",
+        "callback_url_template",
+        "is_first_party",
+        "oidc_conformant",
+    },
+    "connection": {
+        "id",
+        "name",
+        "strategy",
+        "enabled_clients",
+        "options",
+        "authentication",
+        "connected_accounts",
+        "show_as_button",
+        *TOP_LEVEL,
+    },
+    "tenant": {"enabled_locales", "flags", "sandbox_versions_available"},
+}
+"""Never sent by an update, and not worth a word."""
+_MISSING: Final = object()
+_INVISIBLE: Final = "  (only the value of a keyword differs, or the ends of lines)"
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What the command line decides."""
+
+    ignore_missing_clients: bool = False
+    keep_configuration: bool = False
+    allow_delete: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptChange:
+    """One action script; the diff shows keywords and not their values."""
+
+    key: str
+    verb: Verb
+    diff: tuple[str, ...] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigurationChange:
+    """Names of configuration values, never the values."""
+
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    sent: tuple[str, ...] = ()
+    """Stored and given again: whether they differ can't be known."""
+
+    @property
+    def differs(self) -> bool:
+        """Whether something is certain to change."""
+        return bool(self.added or self.removed or self.changed)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What happens to one client, connection, or to the tenant's settings."""
+
+    kind: Kind
+    name: str
+    verb: Verb
+    id: str | None = None
+    fields: tuple[str, ...] = ()
+    scripts: tuple[ScriptChange, ...] = ()
+    configuration: ConfigurationChange = ConfigurationChange()
+    clients_on: tuple[str, ...] = ()
+    clients_off: tuple[str, ...] = ()
+    """Names; of a client that the folder can't name, its id."""
+    source: Database | Client | TenantEntry | None = field(default=None, repr=False)
+    body: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """What is sent; a connection's options are merged anew when it is."""
+
+    @property
+    def writes(self) -> bool:
+        """Whether anything is sent, be it without effect."""
+        return self.verb != "unchanged" or bool(self.configuration.sent)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """All changes in order, and the ids that clients have already."""
+
+    changes: tuple[Change, ...]
+    notices: tuple[str, ...]
+    client_ids: Mapping[str, str]
+    keep_configuration: bool = False
+
+    @property
+    def changed(self) -> tuple[Change, ...]:
+        """What is certain to change."""
+        return tuple(change for change in self.changes if change.verb != "unchanged")
+
+    @property
+    def writes(self) -> tuple[Change, ...]:
+        """What is sent."""
+        return tuple(change for change in self.changes if change.writes)
+
+
+def make_plan(folder: Folder, snapshot: Snapshot, keywords: Keywords, choices: Choices) -> Plan:
+    """The plan. Raises Unusable with every problem."""
+    planner = _Planner(folder, snapshot, keywords, choices)
+    clients = [planner.client(one) for one in folder.clients or ()]
+    connections = [planner.connection(one) for one in folder.databases or ()]
+    tenant = [] if folder.tenant is None else planner.tenant(folder.tenant)
+    deleted = planner.deleted() if choices.allow_delete else []
+    if planner.problems:
+        raise Unusable(planner.problems)
+    return Plan(
+        changes=(*clients, *connections, *tenant, *deleted),
+        notices=(*folder.notices, *dict.fromkeys(planner.notices)),
+        client_ids=planner.ids,
+        keep_configuration=choices.keep_configuration,
+    )
+
+
+def merged_options(
+    current: Mapping[str, Any], wanted: Mapping[str, Any], *, keep_configuration: bool
+) -> dict[str, Any]:
+    """What a PATCH sends: the server's options with the folder's over them (C§6.4)."""
+    base = dict(current)
+    older = bool(wanted.get("requires_username") or wanted.get("validation"))
+    if wanted.get("attributes") and not older:
+        base.pop("validation", None)
+        base.pop("requires_username", None)
+    elif older and not wanted.get("attributes"):
+        base.pop("attributes", None)
+    merged = {**base, **wanted}
+    if current.get("enable_script_context"):
+        merged["enable_script_context"] = True  # not to be switched off again (C§1.2)
+    if keep_configuration and "configuration" in wanted:
+        stored = current.get("configuration") or {}
+        merged["configuration"] = {
+            name: stored.get(name, value) for name, value in wanted["configuration"].items()
+        }
+    return merged
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two JSON values are equal; 1 is not true here."""
+    return _canonical(one) == _canonical(other)
+
+
+def _canonical(value: Any) -> str:
+    return "" if value is _MISSING else json.dumps(value, sort_keys=True)
+
+
+class _Planner:
+    """Gathers problems and notices while it compares."""
+
+    def __init__(
+        self, folder: Folder, snapshot: Snapshot, keywords: Keywords, choices: Choices
+    ) -> None:
+        self.problems: list[str] = []
+        self.notices: list[str] = []
+        self._folder = folder
+        self._snapshot = snapshot
+        self._keywords = keywords
+        self._choices = choices
+        self._names = snapshot.client_names()
+        self._planned = {one.entry.name for one in folder.clients or ()}
+        self._by_id = {str(one["client_id"]): str(one["name"]) for one in snapshot.clients}
+        self.ids = {name: ids[0] for name, ids in self._names.items() if len(ids) == 1}
+
+    def client(self, client: Client) -> Change:
+        """Create or update a client; its file's keys are compared with what the server keeps."""
+        entry, name = client.entry, client.entry.name
+        found = self._existing_client(client)
+        body = _sendable("client", entry.given())
+        if entry.given().keys() & {"custom_login_page", "custom_login_page_preview"}:
+            body = {key: value for key, value in body.items() if "custom_login_page" not in key}
+            self.notices.append(f"{client.place}: custom_login_page is not kept by Trickle")
+        kept = {key for one in self._snapshot.clients for key in one}
+        self._unkept(client.place, body.keys() - kept)
+        body = {key: value for key, value in body.items() if key in kept}
+        if found is None:
+            fields = tuple(sorted(body))
+            return Change(
+                kind="client",
+                name=name,
+                verb="create",
+                fields=fields,
+                source=client,
+                body={"name": name, **body},
+            )
+        changed = {
+            key: value for key, value in body.items() if not same(value, found.get(key, _MISSING))
+        }
+        if found.get("name") != name:  # the file names its id
+            changed["name"] = name
+        self.ids[name] = str(found["client_id"])
+        if changed and found["client_id"] == self._snapshot.own_client_id:
+            self.notices.append(f"{client.place}: it is the client of this command; left alone")
+            changed = {}
+        return Change(
+            kind="client",
+            name=name,
+            verb="update" if changed else "unchanged",
+            id=str(found["client_id"]),
+            fields=tuple(
+                _shown(key, found.get(key, _MISSING), changed[key]) for key in sorted(changed)
+            ),
+            source=client,
+            body=changed,
+        )
+
+    def _existing_client(self, client: Client) -> dict[str, Any] | None:
+        name = client.entry.name
+        for one in self._snapshot.clients:
+            if client.entry.client_id is not None and one["client_id"] == client.entry.client_id:
+                return one
+        if len(self._names.get(name, ())) > 1:
+            self.problems.append(
+                f"{client.place}: name: the server has several clients named {name};"
+                " a client_id in the file would say which"
+            )
+        return next((one for one in self._snapshot.clients if one["name"] == name), None)
+
+    def connection(self, database: Database) -> Change:
+        """Create or update a connection."""
+        entry, name = database.entry, database.entry.name
+        found = next((one for one in self._snapshot.connections if one["name"] == name), None)
+        given = entry.given()
+        self._unkept(database.place, _sendable("connection", given).keys())
+        current: dict[str, Any] = dict(found["options"]) if found else {}
+        merged = merged_options(
+            current, entry.options, keep_configuration=self._choices.keep_configuration
+        )
+        self._settled(database, current, entry.options)
+        configuration = _configuration(current, merged)
+        self._resolved(database, configuration)
+        scripts = self._scripts(database, current, merged)
+        top: dict[str, Any] = {
+            key: given[key]
+            for key in TOP_LEVEL
+            if key in given and (found is None or not same(given[key], found.get(key)))
+        }
+        fields = _changed_options(current, merged) if found else tuple(sorted(merged))
+        on, off = self._clients(database, found)
+        differs = top or fields or scripts or configuration.differs or on or off
+        return Change(
+            kind="connection",
+            name=name,
+            verb="create" if found is None else "update" if differs else "unchanged",
+            id=found["id"] if found else None,
+            fields=(*sorted(top), *(f"options.{one}" for one in fields if _plain(one))),
+            scripts=scripts,
+            configuration=configuration,
+            clients_on=on,
+            clients_off=off,
+            source=database,
+            body=top,
+        )
+
+    def _settled(
+        self, database: Database, current: Mapping[str, Any], wanted: Mapping[str, Any]
+    ) -> None:
+        if current.get("enable_script_context") and wanted.get("enable_script_context") is False:
+            self.notices.append(
+                f"{database.place}: options.enable_script_context can't be switched off again"
+            )
+
+    def _resolved(self, database: Database, configuration: ConfigurationChange) -> None:
+        """A value that waits for a keyword must never be sent."""
+        about = {*configuration.added, *configuration.changed, *configuration.sent}
+        self.problems += [
+            f"{database.place}: options.configuration.{name}: its keyword has no value"
+            for name in sorted(database.unresolved & about)
+        ]
+
+    def _scripts(
+        self, database: Database, current: Mapping[str, Any], merged: Mapping[str, Any]
+    ) -> tuple[ScriptChange, ...]:
+        old, new = current.get("customScripts") or {}, merged.get("customScripts") or {}
+        changes = []
+        for key in sorted({*old, *new}):
+            if old.get(key) != new.get(key):
+                verb: Verb = "update" if key in old and key in new else "create"
+                verb = verb if key in new else "delete"
+                template = database.templates.get(key, "") if key in new else ""
+                diff = _diff(key, old.get(key, ""), template, self._keywords)
+                changes.append(ScriptChange(key, verb, diff))
+        return tuple(changes)
+
+    def _clients(
+        self, database: Database, found: Mapping[str, Any] | None
+    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Which clients are switched on and off; a folder without the key says nothing."""
+        if database.entry.enabled_clients is None:
+            return (), ()
+        wanted = set()
+        for given in database.entry.enabled_clients:
+            name = self._known_client(database, given)
+            if name is not None:
+                wanted.add(name)
+        enabled = {self._named(one) for one in (found or {}).get("enabled_clients", ())}
+        return tuple(sorted(wanted - enabled)), tuple(sorted(enabled - wanted))
+
+    def _known_client(self, database: Database, given: str) -> str | None:
+        """The client's name; its id where the name is not its alone."""
+        ids = self._names.get(given, [])
+        if len(ids) > 1:
+            self.problems.append(
+                f"{database.place}: enabled_clients: several clients are named {given}"
+            )
+        if ids or given in self._planned:
+            return given
+        if given in self._by_id:
+            return self._named(given)
+        missing = f"{database.place}: enabled_clients: there is no client named {given}"
+        if self._choices.ignore_missing_clients:
+            self.notices.append(f"{missing}; ignored")
+        else:
+            self.problems.append(f"{missing} (--ignore-missing-clients goes on without it)")
+        return None
+
+    def _named(self, client_id: str) -> str:
+        name = self._by_id.get(client_id, client_id)
+        return name if len(self._names.get(name, ())) == 1 else client_id
+
+    def tenant(self, entry: TenantEntry) -> list[Change]:
+        """Update what differs of the settings that the server keeps."""
+        current = self._snapshot.tenant
+        if current is None:
+            self.notices.append("tenant settings: not kept by this server; left alone")
+            return []
+        body = _sendable("tenant", entry.given())
+        self._unkept("tenant", body.keys() - current.keys())
+        changed = {
+            key: value
+            for key, value in body.items()
+            if key in current and not same(value, current[key])
+        }
+        return [
+            Change(
+                kind="tenant",
+                name="settings",
+                verb="update" if changed else "unchanged",
+                fields=tuple(_shown(key, current[key], changed[key]) for key in sorted(changed)),
+                source=entry,
+                body=changed,
+            )
+        ]
+
+    def deleted(self) -> list[Change]:
+        """What the folder does not have, of the kinds that it speaks of; connections first."""
+        folder, deleted = self._folder, []
+        if folder.databases is not None:
+            kept = {one.entry.name for one in folder.databases} | folder.excluded_databases
+            deleted += [
+                Change(kind="connection", name=one["name"], verb="delete", id=one["id"])
+                for one in self._snapshot.connections
+                if one["name"] not in kept
+            ]
+        if folder.clients is not None:
+            kept = {one.entry.name for one in folder.clients} | folder.excluded_clients
+            ours = self._snapshot.own_client_id
+            deleted += [
+                Change(kind="client", name=one["name"], verb="delete", id=one["client_id"])
+                for one in self._snapshot.clients
+                if one["name"] not in kept and one["client_id"] != ours
+            ]
+        return deleted
+
+    def _unkept(self, place: str, keys: Iterable[str]) -> None:
+        if names := ", ".join(sorted(keys)):
+            self.notices.append(f"{place}: not kept by this server: {names}")
+
+
+def _sendable(kind: Kind, given: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in given.items() if key not in _READ_ONLY[kind]}
+
+
+def _plain(option: str) -> bool:
+    return option not in ("customScripts", "configuration")
+
+
+def _changed_options(current: Mapping[str, Any], merged: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(
+        _shown(key, current.get(key, _MISSING), merged.get(key, _MISSING))
+        for key in sorted({*current, *merged})
+        if _plain(key) and not same(current.get(key, _MISSING), merged.get(key, _MISSING))
+    )
+
+
+def _shown(key: str, old: Any, new: Any) -> str:
+    """A key; with its values where they are too plain to be secrets."""
+    if isinstance(new, bool | int | float) and (
+        old is _MISSING or isinstance(old, bool | int | float)
+    ):
+        before = "" if old is _MISSING else f"{json.dumps(old)} -> "
+        return f"{key}: {before}{json.dumps(new)}"
+    return f"{key}: removed" if new is _MISSING else key
+
+
+def _configuration(current: Mapping[str, Any], merged: Mapping[str, Any]) -> ConfigurationChange:
+    stored, given = current.get("configuration") or {}, merged.get("configuration") or {}
+    both = sorted(name for name in given if name in stored and given[name] != stored[name])
+    # An empty text is stored as it is, so that it can be compared (C§7.4).
+    certain = [name for name in both if "" in (given[name], stored[name])]
+    return ConfigurationChange(
+        added=tuple(sorted(given.keys() - stored.keys())),
+        removed=tuple(sorted(stored.keys() - given.keys())),
+        changed=tuple(certain),
+        sent=tuple(name for name in both if name not in certain),
+    )
+
+
+def _diff(key: str, old: str, template: str, keywords: Keywords) -> tuple[str, ...]:
+    """A unified diff in which keywords stand for their values, on both sides."""
+    before = _hidden(old, template, keywords)
+    lines = unified_diff(
+        before, template.splitlines(), f"server/{key}.js", f"folder/{key}.js", lineterm="", n=3
+    )
+    return tuple(lines) or (_INVISIBLE,)
+
+
+def _hidden(old: str, template: str, keywords: Keywords) -> list[str]:
+    """The stored script's lines; one that is a template's line filled in is shown as that."""
+    filled = keywords.lines(template)
+    shown = []
+    for line in keywords.hide(old).splitlines():
+        match = next(
+            (
+                one
+                for one, pattern in filled.items()
+                if pattern is not None and len(line) < 2000 and pattern.fullmatch(line)
+            ),
+            None,
+        )
+        shown.append(line if match is None else match)
+    return shown
