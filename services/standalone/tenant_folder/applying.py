@@ -8,12 +8,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from urllib.parse import quote
 
 from services.standalone.http_client import Answer
-from services.standalone.tenant_folder.management_api import REVISION, ManagementApi
+from services.standalone.tenant_folder.management_api import REVISION
 from services.standalone.tenant_folder.model import Database
 from services.standalone.tenant_folder.planning import Change, Plan, merged_options
 from shared.errors import ServiceError
@@ -22,12 +23,28 @@ Say = Callable[[str], None]
 _PAST: Final = {"create": "created", "update": "updated", "delete": "deleted"}
 
 
+class Api(Protocol):
+    """Where requests go: `ManagementApi`."""
+
+    async def send(self, method: str, path: str, body: Any = None) -> Answer:
+        """One call below /api/v2/. Raises ServiceError."""
+        ...
+
+
+@dataclass(slots=True)
+class Applied:
+    """What was done, one line each, and whether any of it made a difference."""
+
+    done: list[str] = field(default_factory=list)
+    differed: bool = False
+
+
 class HalfDone(ServiceError):
     """The server refused a step; the ones before it were done."""
 
-    def __init__(self, done: list[str], why: str) -> None:
-        """`done`: what stands on the server now."""
-        self.done = done
+    def __init__(self, applied: Applied, why: str) -> None:
+        """`applied`: what stands on the server now."""
+        self.applied = applied
         super().__init__(why)
 
 
@@ -56,25 +73,23 @@ class SecretsFile:
         self._file.close()
 
 
-async def apply(
-    plan: Plan, api: ManagementApi, say: Say, secrets: SecretsFile | None = None
-) -> list[str]:
-    """Apply; what was done, one line each. Raises HalfDone."""
+async def apply(plan: Plan, api: Api, say: Say, secrets: SecretsFile | None = None) -> Applied:
+    """Apply. Raises HalfDone."""
     run = _Run(plan, api, secrets)
     for change in plan.writes:
         say(f"{change.kind} {change.name} …")
         try:
             await run.change(change)
         except ServiceError as error:
-            raise HalfDone(run.done, f"{change.kind} {change.name}: {error}") from error
-    return run.done
+            raise HalfDone(run.applied, f"{change.kind} {change.name}: {error}") from error
+    return run.applied
 
 
 class _Run:
     """One application of a plan: the ids it learns and what it did."""
 
-    def __init__(self, plan: Plan, api: ManagementApi, secrets: SecretsFile | None) -> None:
-        self.done: list[str] = []
+    def __init__(self, plan: Plan, api: Api, secrets: SecretsFile | None) -> None:
+        self.applied = Applied()
         self._plan = plan
         self._api = api
         self._ids = dict(plan.client_ids)
@@ -90,7 +105,7 @@ class _Run:
         elif isinstance(change.source, Database):
             await self._connection(change, change.source)
         if change.verb != "unchanged":
-            self.done.append(f"{_PAST[change.verb]} {change.kind} {change.name}")
+            self._note(f"{_PAST[change.verb]} {change.kind} {change.name}", differed=True)
 
     async def _client(self, change: Change) -> None:
         if change.id is not None:
@@ -137,9 +152,13 @@ class _Run:
         was, now = before.headers.get(REVISION), after.headers.get(REVISION)
         what = f"connection {change.name}: configuration {names} written again"
         if was is None or now is None:
-            self.done.append(f"{what}; the server does not tell whether it differed")
+            self._note(f"{what}; the server does not tell whether it differed", differed=False)
         elif was != now:
-            self.done.append(f"{what}: it differed")
+            self._note(f"{what}: it differed", differed=True)
+
+    def _note(self, line: str, *, differed: bool) -> None:
+        self.applied.done.append(line)
+        self.applied.differed |= differed
 
 
 def _touches_options(change: Change) -> bool:

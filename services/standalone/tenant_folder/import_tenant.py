@@ -21,7 +21,7 @@ from services.standalone.tenant_folder.access import (
     add_arguments,
     read_access,
 )
-from services.standalone.tenant_folder.applying import HalfDone, SecretsFile, apply
+from services.standalone.tenant_folder.applying import Applied, HalfDone, SecretsFile, apply
 from services.standalone.tenant_folder.keywords import Keywords
 from services.standalone.tenant_folder.management_api import ManagementApi
 from services.standalone.tenant_folder.model import ConfigFile, Folder, Unusable
@@ -127,9 +127,9 @@ class _Import:
         if not self._arguments.json:
             _print(*as_text(plan))
         if self._arguments.dry_run or not plan.writes:
-            return self._end(plan, applied=False, done=[])
+            return self._end(plan, None)
         if not self._approved():
-            self._end(plan, applied=False, done=[])
+            self._end(plan, None)
             return PROBLEMS
         return self._apply(plan)
 
@@ -161,16 +161,16 @@ class _Import:
         try:
             done = asyncio.run(self._applied(plan, secrets))
         except HalfDone as error:
-            self._end(plan, applied=False, done=error.done)
+            self._end(plan, error.applied, complete=False)
             _say(str(error))
             _say("the rest was not done; running it again goes on from here")
             return PROBLEMS
         finally:
             if secrets is not None:
                 secrets.close()
-        return self._end(plan, applied=True, done=done)
+        return self._end(plan, done)
 
-    async def _applied(self, plan: Plan, secrets: SecretsFile | None) -> list[str]:
+    async def _applied(self, plan: Plan, secrets: SecretsFile | None) -> Applied:
         return await apply(plan, await ManagementApi.sign_in(self._access), _say, secrets)
 
     def _secrets(self, plan: Plan) -> SecretsFile | None:
@@ -185,12 +185,14 @@ class _Import:
         except OSError as error:
             raise UsageError(f"{path} can't be made: {error.strerror}") from error
 
-    def _end(self, plan: Plan, *, applied: bool, done: list[str]) -> int:
+    def _end(self, plan: Plan, applied: Applied | None, *, complete: bool = True) -> int:
+        done = applied.done if applied else []
         if self._arguments.json:
-            _print(json.dumps(as_json(plan) | {"applied": applied, "done": done}, indent=2))
-        elif done or applied:
+            told = {"applied": applied is not None and complete, "done": done}
+            _print(json.dumps(as_json(plan) | told, indent=2))
+        elif applied is not None:
             _print(*done)
-            if not plan.changed and not any(line.endswith("it differed") for line in done):
+            if complete and not applied.differed:
                 _print("no change")
         return DONE
 
