@@ -3,36 +3,54 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
 from time import perf_counter
 from typing import Any, Final
 from uuid import uuid4
 
 import structlog
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Match, Route
+from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.auth import metrics
+from services.auth.accounts import Accounts
+from services.auth.authorizations import Authorizations
 from services.auth.clients import Clients
+from services.auth.collaborators import Collaborators
 from services.auth.connections import Connections
+from services.auth.credentials import Credentials
 from services.auth.executions import Executions
-from services.auth.housekeeping import Housekeeping
-from services.auth.http import discovery, health, management, oauth, userinfo
+from services.auth.housekeeping import Chore, Housekeeping
+from services.auth.http import cross_origin
 from services.auth.http.answers import RETRY_AFTER, api_error
+from services.auth.http.cross_origin import PREFLIGHT
 from services.auth.http.state import State
+from services.auth.http.surface import routes
+from services.auth.jobs import Jobs
+from services.auth.legacy import Legacy
 from services.auth.login import Logins
 from services.auth.logs import Logs
+from services.auth.mails import Mails
 from services.auth.migrate import pending
 from services.auth.passwords import Passwords
+from services.auth.refresh_tokens import RefreshTokens
+from services.auth.resets import Resets
+from services.auth.resource_servers import ResourceServers
 from services.auth.settings import AuthSettings
-from services.auth.signing_keys import load_signing_keys
+from services.auth.signing_keys import SigningKeys
+from services.auth.signup import Signups
+from services.auth.tenant import Tenant
+from services.auth.tickets import Tickets
 from services.auth.tokens import Tokens
 from services.auth.users import Users
+from services.auth.verification import Verifications
 from shared.database import Database, open_database
 from shared.errors import Misconfigured, Unavailable
 from shared.ledger import Ledger
@@ -42,29 +60,7 @@ from shared.transport import Transport
 log = structlog.get_logger(__name__)
 
 _LOOK_EVERY: Final = 2.0
-API: Final = "/api/v2"
-
-ROUTES: Final = [
-    Route("/oauth/token", oauth.token, methods=["POST"]),
-    Route("/userinfo", userinfo.userinfo, methods=["GET", "POST"]),
-    Route("/.well-known/openid-configuration", discovery.openid_configuration),
-    Route("/.well-known/jwks.json", discovery.jwks),
-    Route("/livez", health.livez),
-    Route("/readyz", health.readyz),
-    Route(f"{API}/connections", management.list_connections, methods=["GET"]),
-    Route(f"{API}/connections", management.create_connection, methods=["POST"]),
-    Route(f"{API}/connections/{{id}}", management.get_connection, methods=["GET"]),
-    Route(f"{API}/connections/{{id}}", management.update_connection, methods=["PATCH"]),
-    Route(f"{API}/connections/{{id}}/clients", management.list_connection_clients, methods=["GET"]),
-    Route(
-        f"{API}/connections/{{id}}/clients", management.update_connection_clients, methods=["PATCH"]
-    ),
-    Route(f"{API}/clients", management.list_clients, methods=["GET"]),
-    Route(f"{API}/clients", management.create_client, methods=["POST"]),
-    Route(f"{API}/clients/{{id}}", management.get_client, methods=["GET"]),
-    Route(f"{API}/users-by-email", management.users_by_email, methods=["GET"]),
-    Route(f"{API}/users/{{id}}", management.get_user, methods=["GET"]),
-]
+_ROUTES: Final = routes()
 
 
 class Auth:
@@ -114,7 +110,7 @@ async def open_auth(settings: AuthSettings, transport: Transport) -> AsyncIterat
         ledger = await owned.enter_async_context(Ledger(database))
         passwords = await owned.enter_async_context(Passwords(settings.hash_threads))
         await transport.declare(names.base())
-        users = Users(database, ledger)
+        logs = Logs(database)
         executions = Executions(
             transport=transport,
             ledger=ledger,
@@ -124,31 +120,79 @@ async def open_auth(settings: AuthSettings, transport: Transport) -> AsyncIterat
             replica=settings.replica,
             max_in_flight=settings.max_in_flight_per_connection,
         )
-        health_watch = _Health(database, transport)
-        watching = asyncio.get_running_loop().create_task(health_watch.watch(), name="health")
-        owned.callback(watching.cancel)
-        state = State(
-            issuer=settings.issuer,
-            audience=settings.audience,
-            connections=Connections(database, ring, transport, names),
-            clients=Clients(database),
-            users=users,
-            tokens=Tokens(database, await load_signing_keys(database, ring), settings.issuer),
-            logins=Logins(
-                users=users,
-                passwords=passwords,
-                executions=executions,
-                logs=Logs(database),
-                ledger=ledger,
-                ring=ring,
-            ),
+        its = Collaborators(
             database=database,
-            problems=health_watch.problems,
+            ring=ring,
+            connections=Connections(database, ring, transport, names),
+            users=Users(database, ledger, ring),
+            credentials=Credentials(database, passwords),
+            legacy=Legacy(executions, ledger, database, logs),
+            tickets=Tickets(database, ring, settings.issuer),
+            mails=Mails(database, ring, settings.post),
+            logs=logs,
+            tenant=settings.tenant_name,
         )
+        health_watch = _Health(database, transport)
+        signing_keys = SigningKeys(database, ring)
+        await signing_keys.load()
+        for work, name in (
+            (health_watch.watch(), "health"),
+            (signing_keys.watch(), "signing keys"),
+        ):
+            task = asyncio.get_running_loop().create_task(work, name=name)
+            owned.callback(task.cancel)
+        logins = Logins(
+            users=its.users,
+            passwords=passwords,
+            executions=executions,
+            logs=logs,
+            ledger=ledger,
+            ring=ring,
+        )
+        state = _state(settings, its, logins, signing_keys, health_watch.problems)
         housekeeping = Housekeeping(
-            transport=transport, names=names, ledger=ledger, database=database
+            transport=transport,
+            names=names,
+            ledger=ledger,
+            database=database,
+            chores=[
+                Chore("mails", timedelta(seconds=1), state.its.mails.send_due),
+                Chore("jobs", timedelta(seconds=1), state.jobs.run_waiting),
+                Chore("expired", timedelta(minutes=10), state.authorizations.forget_expired),
+            ],
         )
         yield Auth(build_app(state), state, executions, housekeeping)
+
+
+def _state(
+    settings: AuthSettings,
+    its: Collaborators,
+    logins: Logins,
+    signing_keys: SigningKeys,
+    problems: Callable[[], list[str]],
+) -> State:
+    database = its.database
+    resets, verifications = Resets(its), Verifications(its)
+    return State(
+        issuer=settings.issuer,
+        audience=settings.audience,
+        ring=its.ring,
+        its=its,
+        clients=Clients(database),
+        tenant=Tenant(database),
+        tokens=Tokens(database, signing_keys, settings.issuer),
+        signing_keys=signing_keys,
+        resource_servers=ResourceServers(database),
+        refresh_tokens=RefreshTokens(database),
+        authorizations=Authorizations(database),
+        logins=logins,
+        signups=Signups(its, verifications),
+        resets=resets,
+        verifications=verifications,
+        accounts=Accounts(its, resets),
+        jobs=Jobs(its),
+        problems=problems,
+    )
 
 
 class _Health:
@@ -177,7 +221,7 @@ class _Health:
 def build_app(state: State) -> ASGIApp:
     """The ASGI application: routes, errors as JSON, headers, a measurement of each request."""
     app = Starlette(
-        routes=ROUTES,
+        routes=_ROUTES,
         exception_handlers={
             HTTPException: _http_error,
             Unavailable: _unavailable,
@@ -185,7 +229,7 @@ def build_app(state: State) -> ASGIApp:
         },
     )
     app.state.trickle = state
-    return _Observed(app)
+    return _Observed(app, state)
 
 
 async def _http_error(_: Request, error: Exception) -> Response:
@@ -207,8 +251,9 @@ async def _bug(_: Request, error: Exception) -> Response:
 class _Observed:
     """Adds the headers of every response, and measures."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, state: State) -> None:
         self._app = app
+        self._state = state
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -216,6 +261,8 @@ class _Observed:
             return
         status = 500
         request_id = uuid4().hex
+        origin = Headers(scope=scope).get("origin")
+        shared = await cross_origin.headers_for(self._state, scope["path"], origin)
 
         async def send_with_headers(message: Message) -> None:
             nonlocal status
@@ -223,6 +270,7 @@ class _Observed:
                 status = message["status"]
                 message["headers"] = [
                     *message.get("headers", []),
+                    *shared,
                     (b"x-trickle-request-id", request_id.encode()),
                     (b"x-content-type-options", b"nosniff"),
                     (b"referrer-policy", b"no-referrer"),
@@ -233,6 +281,12 @@ class _Observed:
         metrics.HTTP_IN_FLIGHT.inc()
         try:
             with structlog.contextvars.bound_contextvars(request_id=request_id):
+                if cross_origin.is_preflight(scope) and shared:
+                    await send_with_headers(
+                        {"type": "http.response.start", "status": 204, "headers": PREFLIGHT}
+                    )
+                    await send_with_headers({"type": "http.response.body", "body": b""})
+                    return
                 await self._app(scope, receive, send_with_headers)
         finally:
             metrics.HTTP_IN_FLIGHT.dec()
@@ -242,7 +296,7 @@ class _Observed:
 
 def _template(scope: Scope) -> str:
     """The route's template, never the path: paths hold ids."""
-    for route in ROUTES:
+    for route in _ROUTES:
         if route.matches(scope)[0] is not Match.NONE:
             return route.path
     return "other"

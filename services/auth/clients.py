@@ -3,25 +3,78 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import hmac
+import json
 import secrets
 import string
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from datetime import timedelta
+from typing import Annotated, Any, Final, Literal
+from urllib.parse import urlsplit
 
+from pydantic import BaseModel, ConfigDict, Field
+
+from services.auth.secret_tokens import digest
 from shared.database import Database
 
 REALM_GRANT: Final = "http://auth0.com/oauth/grant-type/password-realm"
-DEFAULT_GRANTS: Final = ("password", REALM_GRANT, "refresh_token", "client_credentials")
-API_SCOPES: Final = tuple(
-    f"{verb}:{noun}"
-    for noun in ("connections", "users", "clients", "logs")
-    for verb in ("read", "create", "update", "delete")
+DEFAULT_GRANTS: Final = (
+    "authorization_code",
+    "refresh_token",
+    "password",
+    REALM_GRANT,
+    "client_credentials",
+)
+_NOUNS: Final = (
+    *("connections", "users", "users_app_metadata", "clients", "logs", "logs_users"),
+    *("resource_servers", "tenant_settings", "signing_keys", "actions", "user_blocks"),
+)
+API_SCOPES: Final = (
+    *(f"{verb}:{noun}" for noun in _NOUNS for verb in ("read", "create", "update", "delete")),
+    "read:user_idp_tokens",
+    "create:user_tickets",
+    "blacklist:tokens",
+    "read:client_keys",
+    "update:client_keys",
 )
 _ALPHABET: Final = string.ascii_letters + string.digits
 _CACHE_SECONDS: Final = 2.0
+
+Url = Annotated[str, Field(max_length=2048)]
+Urls = Annotated[list[Url], Field(max_length=200)]
+AuthMethod = Literal["none", "client_secret_post", "client_secret_basic"]
+AppType = Literal["native", "spa", "regular_web", "non_interactive"]
+
+
+class RefreshTokenSettings(BaseModel):
+    """`refresh_token` of an application."""
+
+    model_config = ConfigDict(extra="allow")
+
+    rotation_type: Literal["rotating", "non-rotating"] = "rotating"
+    leeway: Annotated[int, Field(ge=0, le=60)] = 0
+    token_lifetime: Annotated[int, Field(ge=60, le=157_788_000)] = 2_592_000
+
+
+class ClientFields(BaseModel):
+    """What we act upon of an application's settings; every other one is kept as it came."""
+
+    model_config = ConfigDict(extra="allow", hide_input_in_errors=True)
+
+    callbacks: Urls = Field(default_factory=list)
+    allowed_logout_urls: Urls = Field(default_factory=list)
+    web_origins: Urls = Field(default_factory=list)
+    allowed_origins: Urls = Field(default_factory=list)
+    refresh_token: RefreshTokenSettings | None = None
+    cross_origin_authentication: bool = False
+    initiate_login_uri: Url | None = None
+
+
+_NOT_SETTINGS: Final = frozenset(
+    {"client_id", "client_secret", "name", "app_type", "grant_types", "token_endpoint_auth_method"}
+    | {"tenant", "global", "signing_keys", "is_first_party", "oidc_conformant"}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +88,8 @@ class Client:
     grant_types: tuple[str, ...]
     api_scopes: tuple[str, ...]
     secret_hash: bytes | None = field(repr=False)
+    settings: dict[str, Any] = field(default_factory=dict, repr=False)
+    known: ClientFields = field(default_factory=ClientFields, repr=False)
 
     def authenticates(self, secret: str | None) -> bool:
         """Whether the secret is right; a public client has none."""
@@ -42,11 +97,39 @@ class Client:
             return True
         if self.secret_hash is None or secret is None:
             return False
-        return hmac.compare_digest(self.secret_hash, _hash(secret))
+        return hmac.compare_digest(self.secret_hash, digest(secret))
+
+    @property
+    def refresh_lifetime(self) -> timedelta:
+        """How long a login lasts without a password, at most."""
+        return timedelta(seconds=self._refresh.token_lifetime)
+
+    @property
+    def refresh_leeway(self) -> timedelta:
+        """How long a rotated token still works."""
+        return timedelta(seconds=self._refresh.leeway)
+
+    @property
+    def rotates_refresh_tokens(self) -> bool:
+        """Whether each use gives a new one."""
+        return self._refresh.rotation_type == "rotating"
+
+    @property
+    def _refresh(self) -> RefreshTokenSettings:
+        return self.known.refresh_token or RefreshTokenSettings()
+
+    def takes_origin(self, origin: str | None) -> bool:
+        """Whether pages of this origin may ask for tokens of this client."""
+        if not origin:
+            return False
+        known = self.known
+        listed = {one.rstrip("/") for one in (*known.allowed_origins, *known.web_origins)}
+        return origin in listed or origin in {origin_of(one) for one in known.callbacks}
 
     def public(self) -> dict[str, Any]:
         """The Management API's shape (C§7.4), without a secret."""
         return {
+            **self.settings,
             "client_id": self.client_id,
             "name": self.name,
             "app_type": self.app_type,
@@ -65,6 +148,7 @@ class Clients:
         """Lookups are cached for moments, because every token request asks."""
         self._database = database
         self._cached: dict[str, tuple[float, Client]] = {}
+        self._origins: tuple[float, frozenset[str]] = (0.0, frozenset())
 
     async def get(self, client_id: str) -> Client | None:
         """By id."""
@@ -90,6 +174,21 @@ class Clients:
             "SELECT count(*) FROM clients"
         )
 
+    async def origins(self) -> frozenset[str]:
+        """Every origin that some application lists: whom browsers may let in (CORS)."""
+        now = asyncio.get_running_loop().time()
+        until, held = self._origins
+        if until > now:
+            return held
+        rows = await self._database.fetch("SELECT settings FROM clients LIMIT 10000")
+        found: set[str] = set()
+        for row in rows:
+            known = ClientFields.model_validate(json.loads(row["settings"]))
+            found.update(one.rstrip("/") for one in (*known.allowed_origins, *known.web_origins))
+            found.update(origin_of(one) for one in known.callbacks)
+        self._origins = (now + _CACHE_SECONDS, frozenset(found - {""}))
+        return self._origins[1]
+
     async def create(
         self,
         *,
@@ -98,9 +197,11 @@ class Clients:
         auth_method: str = "client_secret_post",
         grant_types: Sequence[str] = DEFAULT_GRANTS,
         api_scopes: Sequence[str] = (),
+        settings: dict[str, Any] | None = None,
     ) -> tuple[Client, str | None]:
         """Create; the secret is returned this once and nowhere stored."""
-        secret = None if auth_method == "none" else secrets.token_urlsafe(48)
+        secret = None if auth_method == "none" else _new_secret()
+        kept = _settings(settings or {})
         client = Client(
             client_id="".join(secrets.choice(_ALPHABET) for _ in range(32)),
             name=name,
@@ -108,23 +209,76 @@ class Clients:
             auth_method=auth_method,
             grant_types=tuple(grant_types),
             api_scopes=tuple(api_scopes),
-            secret_hash=None if secret is None else _hash(secret),
+            secret_hash=None if secret is None else digest(secret),
+            settings=kept,
+            known=ClientFields.model_validate(kept),
         )
         await self._database.execute(
             "INSERT INTO clients (client_id, name, app_type, secret_hash, auth_method, grant_types,"
-            " api_scopes) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+            " api_scopes, settings) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
             *(client.client_id, client.name, client.app_type, client.secret_hash),
             *(client.auth_method, list(client.grant_types), list(client.api_scopes)),
+            json.dumps(kept),
         )
         return client, secret
 
+    async def update(self, client: Client, changes: dict[str, Any]) -> tuple[Client, str | None]:
+        """Apply a PATCH; null unsets. A client that becomes confidential gets its secret now."""
+        kept = {
+            name: value
+            for name, value in (client.settings | _settings(changes)).items()
+            if value is not None
+        }
+        method = changes.get("token_endpoint_auth_method") or client.auth_method
+        secret = _new_secret() if method != "none" and client.secret_hash is None else None
+        await self._database.execute(
+            "UPDATE clients SET name = $2, app_type = $3, auth_method = $4, grant_types = $5,"
+            " settings = $6, secret_hash = coalesce($7, secret_hash) WHERE client_id = $1",
+            client.client_id,
+            changes.get("name") or client.name,
+            changes.get("app_type") or client.app_type,
+            method,
+            list(changes.get("grant_types") or client.grant_types),
+            json.dumps(kept),
+            None if secret is None else digest(secret),
+        )
+        return await self._fresh(client), secret
 
-def _hash(secret: str) -> bytes:
-    """A plain hash is enough: secrets are 384 random bits, nothing to guess."""
-    return hashlib.sha256(secret.encode()).digest()
+    async def rotate_secret(self, client: Client) -> tuple[Client, str]:
+        """A new secret; the old one ends at once here, within moments everywhere."""
+        secret = _new_secret()
+        await self._database.execute(
+            "UPDATE clients SET secret_hash = $2 WHERE client_id = $1",
+            *(client.client_id, digest(secret)),
+        )
+        return await self._fresh(client), secret
+
+    async def delete(self, client_id: str) -> None:
+        """Its tokens and connections' lists go with it."""
+        await self._database.execute("DELETE FROM clients WHERE client_id = $1", client_id)
+        self._cached.pop(client_id, None)
+
+    async def _fresh(self, client: Client) -> Client:
+        self._cached.pop(client.client_id, None)
+        return await self.get(client.client_id) or client
+
+
+def origin_of(url: str) -> str:
+    """Scheme, host and port of a web URL; empty for an app's own scheme."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}" if parts.scheme in {"http", "https"} else ""
+
+
+def _new_secret() -> str:
+    return secrets.token_urlsafe(48)
+
+
+def _settings(given: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in given.items() if name not in _NOT_SETTINGS}
 
 
 def _client(row: Any) -> Client:
+    settings = json.loads(row["settings"])
     return Client(
         client_id=row["client_id"],
         name=row["name"],
@@ -133,4 +287,6 @@ def _client(row: Any) -> Client:
         grant_types=tuple(row["grant_types"]),
         api_scopes=tuple(row["api_scopes"]),
         secret_hash=row["secret_hash"],
+        settings=settings,
+        known=ClientFields.model_validate(settings),
     )

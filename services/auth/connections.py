@@ -17,12 +17,14 @@ import secrets
 import string
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 
 import structlog
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from services.auth.default_scripts import DEFAULT_SCRIPTS
+from services.auth.password_policy import PasswordOptions
 from shared.contracts import Action, Sealed
 from shared.database import Database, Session, UniqueViolation
 from shared.errors import ServiceError, Unavailable
@@ -36,6 +38,8 @@ MAX_SCRIPT_BYTES: Final = 100 * 1024  # C§4.2
 MAX_CONFIGURATION_VALUES: Final = 100
 CONTROL_WITHIN: Final = timedelta(seconds=2)
 _CIPHERTEXT: Final = "tr1."
+_SEALED_NOTHING: Final = 40
+"""Characters of base64 of a nonce and a tag alone."""
 _STORED_ONLY: Final = {"change_username", "change_phone_number"}  # C§1.1: accepted, never called
 _DEFAULTS: Final[dict[str, Any]] = {
     "mfa": {"active": True, "return_enroll_settings": True},
@@ -62,7 +66,20 @@ class NameTaken(ServiceError):
     """A connection with the same name already exists"""
 
 
-class Options(BaseModel):
+class UsernameLength(BaseModel):
+    """`validation.username`."""
+
+    min: int = Field(default=1, ge=1, le=128)
+    max: int = Field(default=15, ge=1, le=128)
+
+
+class Validation(BaseModel):
+    """`validation`."""
+
+    username: UsernameLength | None = None
+
+
+class Options(PasswordOptions):
     """The options we act upon; every other one is kept as it came."""
 
     model_config = ConfigDict(extra="allow", hide_input_in_errors=True)
@@ -83,6 +100,12 @@ class Options(BaseModel):
     failures_as_503: bool = False
     show_script_messages: bool = False
     ignore_mfa_factors: bool = False
+    validation: Validation | None = None
+    soft_deadline_seconds: float | None = Field(default=None, gt=0, le=20)
+    """Answer 503 after so long, while the login goes on: below an SDK's own time-out (C§8)."""
+    reimport_deleted_users: bool = True
+    """As Auth0 does (C§1.3); off: who was deleted here stays away."""
+    magic_globals: bool = False
 
     @field_validator("customScripts")
     @classmethod
@@ -113,11 +136,22 @@ class Connection:
     failures_as_503: bool
     show_script_messages: bool
     ignore_mfa_factors: bool
+    disable_signup: bool
+    requires_username: bool
+    username_length: tuple[int, int]
+    passwords: PasswordOptions
+    soft_deadline: timedelta | None
+    reimport_deleted_users: bool
     enabled_clients: frozenset[str]
     realms: tuple[str, ...]
     is_domain_connection: bool
     metadata: Mapping[str, Any]
     options: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def legacy(self) -> bool:
+        """Whether the legacy store is the authority: our own scripts on, import off (C§1.1)."""
+        return self.custom_database and not self.import_mode
 
     def public(self) -> dict[str, Any]:
         """The Management API's shape (C§7.4)."""
@@ -202,6 +236,8 @@ class Connections:
         """Create, with Auth0's defaults for what is missing. Raises NameTaken, Unavailable."""
         connection_id = "con_" + _random(16)
         merged = {**_DEFAULTS, **_ALWAYS, **options}
+        if merged.get("enabledDatabaseCustomization") and "customScripts" not in merged:
+            merged["customScripts"] = dict(DEFAULT_SCRIPTS)
         # The queue first: a connection without one would fail its first login.
         await self._transport.declare(self._names.connection(connection_id))
         try:
@@ -257,6 +293,23 @@ class Connections:
                 await _enable(session, connection.connection_id, status)
         return await self._changed(connection.connection_id)
 
+    async def delete(self, connection: Connection) -> datetime:
+        """Delete a connection and all its users (C§7.4); when that was."""
+        async with self._database.transaction() as session:
+            await session.execute(
+                "DELETE FROM users WHERE connection_id = $1", connection.connection_id
+            )
+            await session.execute(
+                "DELETE FROM connections WHERE connection_id = $1", connection.connection_id
+            )
+        self._cache.clear()
+        # After the commit: what is still in the queue finds no revision, and says so.
+        try:
+            await self._transport.delete_queue(self._names.request_queue(connection.connection_id))
+        except Unavailable:
+            log.warning("queue.not_deleted", next="it stays empty and expires by policy")
+        return self._database.now()
+
     async def enable_clients(self, connection: Connection, status: dict[str, bool]) -> None:
         """Enable and disable clients (C§7.4)."""
         async with self._database.transaction() as session:
@@ -291,20 +344,21 @@ class Connections:
             name: self._plaintext(connection_id, name, value, stored)
             for name, value in known.configuration.items()
         }
-        revision = self._revision(known.customScripts, plain, known.enable_script_context)
+        revision = self._revision(known, plain)
         sealed = {
             name: self._ring.seal_at_rest(_place(connection_id, name), value.encode()).model_dump()
             for name, value in plain.items()
         }
         await session.execute(
             "INSERT INTO connection_revisions (connection_id, revision, scripts, configuration,"
-            " with_context) VALUES ($1, $2, $3, $4, $5)"
+            " with_context, magic_globals) VALUES ($1, $2, $3, $4, $5, $6)"
             " ON CONFLICT (connection_id, revision) DO UPDATE SET configuration = excluded.configuration",
             connection_id,
             revision,
             json.dumps(known.customScripts),
             json.dumps(sealed),
             known.enable_script_context,
+            known.magic_globals,
         )
         public = {
             name: value
@@ -321,13 +375,11 @@ class Connections:
                 return self._ring.open_at_rest(_place(connection_id, name), sealed).decode()
         return value
 
-    def _revision(
-        self,
-        scripts: dict[str, str],
-        configuration: dict[str, str],
-        with_context: bool,
-    ) -> str:
-        content = json.dumps([scripts, configuration, with_context], sort_keys=True).encode()
+    def _revision(self, known: Options, configuration: dict[str, str]) -> str:
+        parts: list[Any] = [known.customScripts, configuration, known.enable_script_context]
+        if known.magic_globals:
+            parts.append("magic_globals")
+        content = json.dumps(parts, sort_keys=True).encode()
         key = self._ring.keyed_hash_key("revision")
         return hmac.new(key, content, hashlib.sha256).hexdigest()[:32]
 
@@ -378,6 +430,14 @@ class Connections:
             failures_as_503=known.failures_as_503,
             show_script_messages=known.show_script_messages,
             ignore_mfa_factors=known.ignore_mfa_factors,
+            disable_signup=known.disable_signup,
+            requires_username=known.requires_username,
+            username_length=_username_length(known),
+            passwords=PasswordOptions.model_validate(known.model_dump()),
+            soft_deadline=None
+            if known.soft_deadline_seconds is None
+            else timedelta(seconds=known.soft_deadline_seconds),
+            reimport_deleted_users=known.reimport_deleted_users,
             enabled_clients=frozenset(row["enabled_clients"]),
             realms=tuple(row["realms"]),
             is_domain_connection=row["is_domain_connection"],
@@ -431,7 +491,15 @@ def _place(connection_id: str, name: str) -> str:
     return f"connection/{connection_id}/configuration/{name}"
 
 
+def _username_length(known: Options) -> tuple[int, int]:
+    length = known.validation.username if known.validation else None
+    length = length or UsernameLength()
+    return length.min, length.max
+
+
 def _ciphertext(sealed: Sealed) -> str:
+    if len(sealed.data) == _SEALED_NOTHING:
+        return ""  # an empty value is no secret, and stays empty (C§7.4)
     return f"{_CIPHERTEXT}{sealed.key_id}.{sealed.data}"
 
 

@@ -11,11 +11,13 @@ from datetime import timedelta
 from typing import Any, Final, assert_never
 
 from services.auth.connections import Connection
-from shared.contracts import Denied, DeniedReason, Failed, FailureKind, Succeeded
+from services.auth.default_scripts import SETTINGS_URL
+from services.auth.problems import TRY_LATER, Problem
+from services.auth.problems import UNAVAILABLE as UNAVAILABLE_PROBLEM
+from shared.contracts import Action, Denied, DeniedReason, Failed, FailureKind, Succeeded
 
 WRONG: Final = "Wrong email or password."
 NO_ANSWER: Final = "Authentication error"
-TRY_LATER: Final = "The service is temporarily unavailable, please try again."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,3 +155,69 @@ def explanation(outcome: Succeeded | Denied | Failed) -> str:
             return f"{outcome.detail}: {text}" if text else str(outcome.detail)
         case never:
             assert_never(never)
+
+
+_STUBS: Final = {
+    Action.LOGIN: "Login",
+    Action.GET_USER: "Get User",
+    Action.CREATE: "Create",
+    Action.VERIFY: "Verify",
+    Action.CHANGE_PASSWORD: "Change Password",
+    Action.DELETE: "Delete",
+}
+
+
+def script_missing(action: Action) -> Problem:
+    """The legacy store is the authority, and nobody said how to ask it (C§1.3)."""
+    text = (
+        f"Please implement the {_STUBS[action]} script for this database connection at {SETTINGS_URL}"
+        if action in _STUBS
+        else f"{action} script does not exist"
+    )
+    return _sandbox(text)
+
+
+def from_script(outcome: Denied | Failed) -> Problem:
+    """What a script's verdict or failure means outside a login (C§3.2)."""
+    match outcome:
+        case Denied():
+            return _denied_problem(outcome)
+        case Failed() if outcome.kind is FailureKind.CAPACITY:
+            return UNAVAILABLE_PROBLEM
+        case Failed():
+            return _sandbox(outcome.message or "", explanation(outcome))
+        case never:
+            assert_never(never)
+
+
+def _denied_problem(outcome: Denied) -> Problem:
+    names = {
+        DeniedReason.VALIDATION: ("ValidationError", "validation_error"),
+        DeniedReason.UNAUTHORIZED: ("UnauthorizedError", "unauthorized"),
+        DeniedReason.WRONG_PASSWORD: ("WrongUsernameOrPasswordError", "wrongusernameorpassword"),
+        DeniedReason.NOT_FOUND: ("Error", "user_not_found"),
+    }
+    name, code = names[outcome.reason]
+    text = outcome.message or "The user database refused."
+    exists = outcome.code == "user_exists"
+    return Problem(
+        name=name,
+        code=outcome.code or code,
+        description=text,
+        from_sandbox=True,
+        management_status=409 if exists else 400,
+        management_message=text,
+        management_code="auth0_idp_error",
+    )
+
+
+def _sandbox(text: str, log: str | None = None) -> Problem:
+    return Problem(
+        name="Error",
+        code="custom_db_error",
+        description="The user database could not be asked.",
+        from_sandbox=True,
+        management_message=f"Sandbox Error: {text or 'the script failed'}",
+        management_code="auth0_idp_error",
+        log=log or text,
+    )

@@ -15,7 +15,7 @@ import json
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -127,15 +127,16 @@ class Executions:
         client: ClientFacts | None = None,
         traceparent: str | None = None,
         late: Effect | None = None,
+        until: datetime | None = None,
     ) -> Answer:
-        """Run one action of a connection; its outcome by the connection's deadline.
+        """Run one action of a connection; its outcome by the connection's deadline, or `until`.
 
         Raises Unavailable when the broker or the ledger is away, or too much is in flight. `late`
         is called with an outcome that comes after we had to answer (I5).
         """
         if self._in_flight[connection.connection_id] >= self._max_in_flight:
             raise Unavailable(f"too many executions of {connection.connection_id} are in flight")
-        request = self._request(connection, action, arguments, client, traceparent)
+        request = self._request(connection, action, arguments, client, traceparent, until)
         pending = _Pending(request, asyncio.get_running_loop().create_future())
         began = asyncio.get_running_loop().time()
         self._pending[request.execution_id] = pending
@@ -158,14 +159,16 @@ class Executions:
         arguments: list[Any],
         client: ClientFacts | None,
         traceparent: str | None,
+        until: datetime | None,
     ) -> ExecutionRequest:
         now = self._database.now()
+        deadline = now + connection.script_budget
         binding = Binding(
             execution_id=mint(now),
             connection_id=connection.connection_id,
             revision=connection.revision,
             action=action,
-            deadline=now + connection.script_budget,
+            deadline=deadline if until is None else min(deadline, until),
         )
         return ExecutionRequest(
             **dict(binding),

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 from uuid import UUID
@@ -59,13 +60,29 @@ class _Version(BaseModel):
     schema_version: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Chore:
+    """Something that any replica does every so often; Unavailable only delays it."""
+
+    name: str
+    every: timedelta
+    work: Callable[[], Awaitable[object]]
+
+
 class Housekeeping:
     """The loops of one replica."""
 
     def __init__(
-        self, *, transport: Transport, names: Names, ledger: Ledger, database: Database
+        self,
+        *,
+        transport: Transport,
+        names: Names,
+        ledger: Ledger,
+        database: Database,
+        chores: Sequence[Chore] = (),
     ) -> None:
-        """Everything is shared with the rest of the replica."""
+        """Everything is shared with the rest of the replica; `chores` are others' loops."""
+        self._chores = chores
         self._transport = transport
         self._names = names
         self._ledger = ledger
@@ -78,6 +95,8 @@ class Housekeeping:
             tasks.create_task(_every(REAP_EVERY, self._reap), name="reaper")
             tasks.create_task(_every(REAP_EVERY, self._publish_again), name="outbox")
             tasks.create_task(_every(PARTITIONS_EVERY, self._maintain), name="partitions")
+            for chore in self._chores:
+                tasks.create_task(_every(chore.every, chore.work), name=chore.name)
             await self._transport.consume(
                 self._names.dead, prefetch=50, handler=self._in_task(self._bury)
             )
@@ -191,7 +210,7 @@ class Housekeeping:
         delivery.ack()
 
 
-async def _every(interval: timedelta, work: Callable[[], Awaitable[None]]) -> None:
+async def _every(interval: timedelta, work: Callable[[], Awaitable[object]]) -> None:
     away = False
     while True:
         try:

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import assert_never
 from uuid import UUID
 
 import structlog
 
 from services.auth import metrics
+from services.auth.caller import Caller
 from services.auth.connections import Connection
 from services.auth.consequences import (
     BLOCKED,
@@ -31,11 +32,11 @@ from services.auth.consequences import (
     refusal,
 )
 from services.auth.executions import Answer, Executions
-from services.auth.logs import USER_IMPORTED, Entry, Logs
-from services.auth.passwords import Passwords
+from services.auth.logs import USER_IMPORTED, Entry, Logs, console
+from services.auth.passwords import Passwords, is_foreign
 from services.auth.profiles import InvalidProfile, Profile, canonical, normalise
-from services.auth.users import IdentifierTaken, User, Users
-from shared.contracts import Action, ClientFacts, Denied, ExecutionResult, Failed, Succeeded
+from services.auth.users import DeletedHere, IdentifierTaken, User, Users
+from shared.contracts import Action, Denied, ExecutionResult, Failed, Succeeded
 from shared.errors import Unavailable
 from shared.ledger import Ledger
 from shared.sealing import KeyRing
@@ -50,9 +51,7 @@ class LoginRequest:
     connection: Connection
     identifier: str
     password: str = field(repr=False)
-    client_id: str
-    ip: str | None = None
-    traceparent: str | None = None
+    caller: Caller
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +68,10 @@ class Refused:
 
     refusal: Refusal
     execution_id: UUID | None = None
+    result: ExecutionResult | None = field(default=None, repr=False)
+    """Of the script that said so."""
+    explained: str | None = None
+    """For the tenant log only."""
 
 
 LoginAnswer = LoggedIn | Refused
@@ -121,6 +124,9 @@ class Logins:
     async def _locally(self, request: LoginRequest, user: User, password_hash: str) -> LoginAnswer:
         if not await self._passwords.verify(password_hash, request.password):
             return Refused(WRONG_CREDENTIALS)
+        if is_foreign(password_hash):
+            ours = await self._passwords.hash(request.password)
+            await self._users.replace_hash(user.user_id, password_hash, ours)
         return await self._admit(request, user, None)
 
     async def _admit(
@@ -131,7 +137,9 @@ class Logins:
             return Refused(BLOCKED, execution_id)
         if user.mfa_factors and not request.connection.ignore_mfa_factors:
             return Refused(MFA_REQUIRED, execution_id)  # never a silent downgrade
-        return LoggedIn(await self._users.logged_in(user, request.ip), execution_id)
+        noted = await self._users.logged_in(user, request.caller.ip)
+        # What this login alone may know of the user stays with it (C§2.2).
+        return LoggedIn(replace(noted, profile=noted.profile | user.profile), execution_id)
 
     async def _shared(self, request: LoginRequest) -> LoginAnswer:
         """Equal logins at the same time share one execution: single-flight.
@@ -177,8 +185,8 @@ class Logins:
             request.connection,
             Action.LOGIN,
             [request.identifier, request.password],
-            client=ClientFacts(ip=request.ip),
-            traceparent=request.traceparent,
+            client=request.caller.facts,
+            traceparent=request.caller.traceparent,
             late=late,
         )
         return await self._conclude(request, answer)
@@ -192,8 +200,8 @@ class Logins:
             case Denied() | Failed():
                 if answer.result.attempt > 0:
                     await self._ledger.mark_applied(answer.execution_id)
-                await self._explain(request, answer.result)
-                return Refused(refusal(outcome, request.connection), answer.execution_id)
+                refused = refusal(outcome, request.connection)
+                return Refused(refused, answer.execution_id, answer.result)
             case never:
                 assert_never(never)
 
@@ -202,24 +210,25 @@ class Logins:
         try:
             profile = normalise(answer.value, non_persistent=connection.non_persistent_attrs)
             user = await self._store(request, profile, answer.execution_id)
-        except InvalidProfile as error:
+        except (InvalidProfile, IdentifierTaken, DeletedHere) as error:
             await self._ledger.mark_applied(answer.execution_id)
-            await self._logs.write(self._entry(request, "f", answer.execution_id, str(error)))
-            return Refused(INVALID_PROFILE, answer.execution_id)
-        except IdentifierTaken:
-            await self._ledger.mark_applied(answer.execution_id)
-            text = "another user has this id, e-mail address or username; nothing was imported"
-            await self._logs.write(self._entry(request, "f", answer.execution_id, text))
-            return Refused(INVALID_PROFILE, answer.execution_id)
+            refused = UNKNOWN_USER if isinstance(error, DeletedHere) else INVALID_PROFILE
+            return Refused(refused, answer.execution_id, answer.result, f"{error}; not imported")
+        for warning in profile.warnings:
+            await self._logs.write(
+                self._entry(request, "fu", answer.execution_id, warning, user.user_id)
+            )
         return await self._admit(request, user, answer.execution_id)
 
     async def _store(self, request: LoginRequest, profile: Profile, execution_id: UUID) -> User:
         connection = request.connection
         label = metrics.connection_label(connection.name)
-        entry = self._entry(request, USER_IMPORTED, execution_id, "", user_id=profile.user_id)
+        entry = self._entry(request, USER_IMPORTED, execution_id, None, profile.user_id)
         if not connection.import_mode:
-            refreshed = self._entry(request, "scv", execution_id, "", user_id=profile.user_id)
+            refreshed = self._entry(request, "scv", execution_id, None, profile.user_id)
             return await self._users.refresh(connection, profile, execution_id, refreshed)
+        # Here addresses and usernames are kept in lower case; a legacy store's stay as they are.
+        profile = profile.lowered()
         password_hash = await self._passwords.hash(request.password)
         user = await self._users.import_user(
             connection, profile, password_hash, execution_id, entry
@@ -228,47 +237,49 @@ class Logins:
         log.info("user.imported", user_id=user.user_id, execution_id=str(execution_id))
         return user
 
-    async def _explain(self, request: LoginRequest, result: ExecutionResult) -> None:
-        """The detail of a failure goes to the tenant log only."""
-        if isinstance(result.outcome, Failed):
-            entry = self._entry(request, "f", result.execution_id, explanation(result.outcome))
-            await self._logs.write(entry)
-
     async def _note(self, request: LoginRequest, answer: LoginAnswer) -> None:
         label = metrics.connection_label(request.connection.name)
         match answer:
             case LoggedIn(user):
                 metrics.LOGINS.labels(label, "success").inc()
-                await self._logs.write(
-                    self._entry(request, "s", answer.execution_id, "", user_id=user.user_id)
-                )
+                entry = self._entry(request, "s", answer.execution_id, None, user.user_id)
             case Refused(refused):
                 metrics.LOGINS.labels(label, refused.result).inc()
-                if refused.log_type in {"fp", "fu"}:
-                    await self._logs.write(
-                        self._entry(
-                            request, refused.log_type, answer.execution_id, refused.description
-                        )
-                    )
+                entry = self._refusal_entry(request, answer)
             case never:
                 assert_never(never)
+        await self._logs.write(entry)
+
+    def _refusal_entry(self, request: LoginRequest, answer: Refused) -> Entry:
+        """The detail of a refusal goes to the tenant log only (C§9.1)."""
+        refused, result = answer.refusal, answer.result
+        outcome = None if result is None else result.outcome
+        user_id = None
+        if refused.log_type in {"fp", "fu"}:
+            said = outcome.user_id if isinstance(outcome, Denied) else None
+            user_id = f"auth0|{said}" if said else ""
+        text = answer.explained or (explanation(outcome) if outcome else "") or refused.description
+        error = {"message": text, "oauthError": refused.error, "type": "oauth-authorization"}
+        entry = self._entry(request, refused.log_type, answer.execution_id, text, user_id)
+        details = {"error": error} | ({} if result is None else console(result))
+        return replace(entry, details=details)
 
     def _entry(
         self,
         request: LoginRequest,
         kind: str,
         execution_id: UUID | None,
-        description: str,
-        user_id: str | None = None,
+        description: str | None,
+        user_id: str | None,
     ) -> Entry:
         return Entry(
             type=kind,
+            caller=request.caller,
             connection_id=request.connection.connection_id,
-            client_id=request.client_id,
             user_id=user_id,
-            ip=request.ip,
+            user_name=request.identifier,
             execution_id=execution_id,
-            description=description or None,
+            description=description,
         )
 
 

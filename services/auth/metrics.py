@@ -51,6 +51,11 @@ PUBLISHED: Final = Counter(
     "auth_amqp_publish_total", "Publishes by what the broker said.", ["exchange", "outcome"]
 )
 CONNECTED: Final = Gauge("auth_amqp_connected", "1 while the broker is connected.")
+MAILS: Final = Counter(
+    "auth_mails_total",
+    "Mails by what came of a try: sent, retried, failed.",
+    ["template", "result"],
+)
 TOKENS: Final = Counter("auth_tokens_issued_total", "Tokens issued.", ["grant", "alg"])
 REAPED: Final = Counter(
     "auth_executions_reaped_total", "Executions decided without a worker, by detail.", ["detail"]

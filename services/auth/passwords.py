@@ -18,12 +18,13 @@ from typing import Final, Self, TypeVar
 from argon2 import PasswordHasher, Type
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from services.auth import metrics
+from services.auth import foreign_hashes, metrics
 from shared.errors import Unavailable
 
 _HASHER: Final = PasswordHasher(
     time_cost=2, memory_cost=19 * 1024, parallelism=1, hash_len=32, salt_len=16, type=Type.ID
 )
+_OURS: Final = "$argon2id$v=19$m=19456,t=2,p=1$"
 _WAITING_PER_THREAD: Final = 64
 """About two seconds of work: a login that waits longer has lost its client."""
 T = TypeVar("T")
@@ -79,7 +80,14 @@ class Passwords:
             metrics.HASH_SECONDS.labels(operation, "argon2id").observe(perf_counter() - began)
 
 
+def is_foreign(password_hash: str) -> bool:
+    """Whether somebody else made this hash: it is replaced when its password is next seen."""
+    return not password_hash.startswith(_OURS)
+
+
 def _verify(password_hash: str, password: str) -> bool:
+    if is_foreign(password_hash):
+        return foreign_hashes.verify(password_hash, password)
     try:
         return _HASHER.verify(password_hash, password)
     except (VerificationError, InvalidHashError):

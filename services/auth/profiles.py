@@ -10,7 +10,7 @@ import hashlib
 import json
 import unicodedata
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Final
 from urllib.parse import quote
 
@@ -19,8 +19,10 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
+    TypeAdapter,
     ValidationError,
     field_validator,
+    model_validator,
 )
 
 from shared.errors import ServiceError
@@ -70,10 +72,46 @@ _NOT_PROFILE: Final = frozenset(
         "last_ip",
         "logins_count",
         "password",
+        "access_token",
+        "refresh_token",
     ]
 )
 
 Short = Annotated[str, StringConstraints(max_length=300)]
+
+
+MFA_NOT_IMPORTED: Final = "Unable to import MFA factors."
+
+
+class _Totp(BaseModel):
+    secret: Annotated[str, StringConstraints(pattern=r"^[A-Z2-7]+$", max_length=256)]
+
+
+class _Phone(BaseModel):
+    value: Annotated[str, StringConstraints(pattern=r"^\+[0-9]{1,15}$")]
+
+
+class _Email(BaseModel):
+    value: Annotated[str, StringConstraints(pattern=r"^[^@\s]+@[^@\s]+$", max_length=254)]
+
+
+class _Factor(BaseModel):
+    """One second factor: exactly one of the three kinds (C§2.2)."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    totp: _Totp | None = None
+    phone: _Phone | None = None
+    email: _Email | None = None
+
+    @model_validator(mode="after")
+    def _is_one(self) -> _Factor:
+        if len(self.model_fields_set) != 1:
+            raise ValueError("a factor has exactly one kind")
+        return self
+
+
+_FACTORS: Final = TypeAdapter(Annotated[list[_Factor], Field(max_length=10)])
 
 
 class InvalidProfile(ServiceError):
@@ -91,7 +129,9 @@ class _Legacy(BaseModel):
     email_verified: Any = False
     user_metadata: dict[str, Any] = Field(default_factory=dict)
     app_metadata: dict[str, Any] = Field(default_factory=dict)
-    mfa_factors: list[dict[str, Any]] | None = Field(default=None, max_length=10)
+    mfa_factors: Any = None
+    access_token: Annotated[str, StringConstraints(max_length=8192)] | None = None
+    refresh_token: Annotated[str, StringConstraints(max_length=8192)] | None = None
     blocked: bool | None = None
     name: Short | None = None
     nickname: Annotated[str, StringConstraints(max_length=350)] | None = None
@@ -113,13 +153,27 @@ class Profile:
     root: dict[str, Any] = field(repr=False)
     user_metadata: dict[str, Any] = field(repr=False)
     app_metadata: dict[str, Any] = field(repr=False)
-    mfa_factors: list[dict[str, Any]] | None = field(repr=False)
-    blocked: bool
+    mfa_factors: list[dict[str, Any]] | None = field(default=None, repr=False)
+    blocked: bool = False
+    transient: dict[str, Any] = field(default_factory=dict, repr=False)
+    """Root attributes for this login only: `non_persistent_attrs` (C§2.2)."""
+    tokens: dict[str, str] = field(default_factory=dict, repr=False)
+    """What the legacy store's own identity provider issued; kept sealed (C§2.2)."""
+    warnings: tuple[str, ...] = ()
+    """What was left out, for the tenant log."""
 
     @property
     def user_id(self) -> str:
         """The root id: the prefix, and what the script returned (C§2.1)."""
         return f"auth0|{self.legacy_id}"
+
+    def lowered(self) -> Profile:
+        """As a store of our own keeps it (C§2.2)."""
+        return replace(
+            self,
+            email=self.email and self.email.lower(),
+            username=self.username and self.username.lower(),
+        )
 
 
 def canonical(identifier: str | None) -> str | None:
@@ -147,16 +201,25 @@ def normalise(value: Any, *, non_persistent: Collection[str] = ()) -> Profile:
     if email is None and username is None and "phone_number" not in value:
         raise InvalidProfile("the profile has no email, username or phone_number")
     app_metadata = legacy.app_metadata or _object(value.get("metadata"))  # the old name (C§2.2)
+    root = _root(value, legacy, email or username or legacy.user_id)
+    mfa_factors, warnings = _mfa_factors(legacy.mfa_factors)
     return Profile(
         legacy_id=legacy.user_id,
         email=email,
         username=username,
         email_verified=legacy.email_verified is True,
-        root=_root(value, legacy, email or username or legacy.user_id, non_persistent),
+        root={name: item for name, item in root.items() if name not in non_persistent},
         user_metadata=legacy.user_metadata,
         app_metadata={key: item for key, item in app_metadata.items() if key not in RESERVED},
-        mfa_factors=legacy.mfa_factors or None,
+        mfa_factors=mfa_factors,
         blocked=legacy.blocked is True,
+        transient={name: item for name, item in root.items() if name in non_persistent},
+        tokens={
+            name: text
+            for name in ("access_token", "refresh_token")
+            if (text := getattr(legacy, name)) is not None
+        },
+        warnings=warnings,
     )
 
 
@@ -171,25 +234,32 @@ def _legacy_id(value: dict[str, Any]) -> Any:
     raise InvalidProfile("the profile has neither user_id nor id")
 
 
-def _root(
-    value: dict[str, Any], legacy: _Legacy, fallback: str, non_persistent: Collection[str]
-) -> dict[str, Any]:
+def _root(value: dict[str, Any], legacy: _Legacy, fallback: str) -> dict[str, Any]:
     root = {
-        name: item
-        for name, item in value.items()
-        if name not in _NOT_PROFILE and name not in non_persistent and item is not None
+        name: item for name, item in value.items() if name not in _NOT_PROFILE and item is not None
     }
     root.setdefault("name", legacy.name or fallback)
     root.setdefault("nickname", legacy.nickname or fallback.partition("@")[0])
-    root.setdefault("picture", _gravatar(fallback))
+    root.setdefault("picture", gravatar(fallback))
     return root
+
+
+def _mfa_factors(given: Any) -> tuple[list[dict[str, Any]] | None, tuple[str, ...]]:
+    """The factors, or none and a warning: a broken one is logged and the login goes on (C§2.2)."""
+    if not given:
+        return None, ()
+    try:
+        factors = _FACTORS.validate_python(given)
+    except ValidationError:
+        return None, (MFA_NOT_IMPORTED,)
+    return [factor.model_dump(exclude_none=True) for factor in factors], ()
 
 
 def _object(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _gravatar(identifier: str) -> str:
+def gravatar(identifier: str) -> str:
     """What Auth0 generates (C§2.2). MD5 because Gravatar's address is one; nothing rests on it."""
     lowered = identifier.lower()
     digest = hashlib.md5(lowered.encode(), usedforsecurity=False).hexdigest()

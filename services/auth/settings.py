@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
+from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator
 
+from services.auth.mails import Post
 from shared.settings import ServiceSettings
 
 
@@ -28,12 +31,51 @@ class AuthSettings(ServiceSettings):
         description="executions of one connection that wait at once; more are answered 503",
     )
 
+    smtp_url: SecretStr | None = Field(
+        default=None,
+        description="the mail server, `smtp://user:password@host:587`; `smtp+starttls://`: never"
+        " without encryption; `smtps://`: encrypted from the start",
+    )
+    mail_from: str = Field(
+        default="no-reply@localhost",
+        pattern=r"^[^@\s<>]+@[^@\s<>]+$",
+        description="the sender of mails",
+    )
+    mail_folder: Path | None = Field(
+        default=None, description="where mails are kept as files when there is no server"
+    )
+    tenant: str | None = Field(
+        default=None,
+        pattern=r"^[a-z0-9-]{1,64}$",
+        description="the tenant's name, as `create` scripts see it; default: the issuer's host",
+    )
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _smtp_url_is_one(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            parts = urlsplit(value.get_secret_value())
+            if parts.scheme not in {"smtp", "smtp+starttls", "smtps"} or not parts.hostname:
+                raise ValueError("must begin with smtp://, smtp+starttls:// or smtps:// and a host")
+        return value
+
     @field_validator("issuer")
     @classmethod
     def _issuer_is_a_url(cls, value: str) -> str:
         if not value.startswith(("https://", "http://")) or not value.endswith("/"):
             raise ValueError("must be an http(s) URL that ends with a slash")
         return value
+
+    @property
+    def post(self) -> Post:
+        """Where mails go."""
+        server = None if self.smtp_url is None else self.smtp_url.get_secret_value()
+        return Post(self.mail_from, server, self.mail_folder)
+
+    @property
+    def tenant_name(self) -> str:
+        """What `create` scripts see as `user.tenant` (C§1.5)."""
+        return self.tenant or str(urlsplit(self.issuer).hostname)
 
     @property
     def audience(self) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
+import json
 import secrets
 import string
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ from joserfc.jwk import KeySet
 
 from services.auth import metrics
 from services.auth.clients import Client
+from services.auth.secret_tokens import digest
 from services.auth.signing_keys import ALGORITHM, SigningKeys
 from services.auth.users import User
 from shared.database import Database
@@ -22,8 +23,11 @@ from shared.database import Database
 ACCESS_SECONDS: Final = 86_400
 ID_SECONDS: Final = 36_000
 DEFAULT_SCOPE: Final = "openid profile email address phone"
+ALL_SCOPES: Final = frozenset({*DEFAULT_SCOPE.split(), "offline_access"})
+"""What a scope may be without an API of one's own."""
+_MACHINE: Final = "client-credentials"
 _ALPHABET: Final = string.ascii_letters + string.digits + "-_"
-_PROFILE: Final = ("name", "nickname", "given_name", "family_name", "picture", "updated_at")
+PROFILE_CLAIMS: Final = ("name", "nickname", "given_name", "family_name", "picture", "updated_at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +37,25 @@ class Access:
     user_id: str
     client_id: str
     scope: frozenset[str]
+    claims: dict[str, Any] | None = field(default=None, repr=False)
+    """Of a user who is not stored."""
 
 
 class InvalidToken(Exception):
     """The token is not ours, not for us, or over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """What a user's token is to be good for."""
+
+    client: Client
+    scope: str
+    audience: str | None
+    grant: str
+    """The `gty` claim and the metric's label."""
+    nonce: str | None = None
+    refresh_token: str | None = field(default=None, repr=False)
 
 
 class Tokens:
@@ -53,26 +72,23 @@ class Tokens:
         """What clients verify with."""
         return self._keys.jwks
 
-    async def for_user(
-        self, user: User, client: Client, scope: str | None, audience: str | None, grant: str
-    ) -> dict[str, Any]:
-        """The token response of a user's login."""
-        granted = scope or DEFAULT_SCOPE
+    async def for_user(self, user: User, granted: Granted) -> dict[str, Any]:
+        """The token response of a user's login (C§7.1)."""
+        scopes = frozenset(granted.scope.split())
         body: dict[str, Any] = {
-            "access_token": await self._access_token(user, client, granted, audience),
-            "scope": granted,
+            "access_token": await self._access_token(user, granted),
+            "scope": granted.scope,
             "expires_in": ACCESS_SECONDS,
             "token_type": "Bearer",
         }
-        if "openid" in granted.split():
-            body["id_token"] = self._sign(
-                {
-                    **user_claims(user, frozenset(granted.split())),
-                    "aud": client.client_id,
-                },
-                ID_SECONDS,
-            )
-        metrics.TOKENS.labels(grant, ALGORITHM).inc()
+        if granted.refresh_token is not None:
+            body["refresh_token"] = granted.refresh_token
+        if "openid" in scopes:
+            claims = {**user_claims(user, scopes), "aud": granted.client.client_id}
+            if granted.nonce is not None:
+                claims["nonce"] = granted.nonce
+            body["id_token"] = self._sign(claims, ID_SECONDS)
+        metrics.TOKENS.labels(granted.grant, ALGORITHM).inc()
         return body
 
     def for_client(self, client: Client, audience: str, scopes: list[str]) -> dict[str, Any]:
@@ -82,7 +98,7 @@ class Tokens:
             "sub": f"{client.client_id}@clients",
             "aud": audience,
             "azp": client.client_id,
-            "gty": "client-credentials",
+            "gty": _MACHINE,
             "scope": scope,
         }
         metrics.TOKENS.labels("client_credentials", ALGORITHM).inc()
@@ -97,45 +113,50 @@ class Tokens:
         """What a token for /userinfo gives access to. Raises InvalidToken."""
         if token.count(".") == 2:
             claims = self._claims(token)
+            if "openid" not in str(claims.get("scope", "")).split():
+                raise InvalidToken
             return Access(
                 str(claims.get("sub")),
                 str(claims.get("azp")),
                 frozenset(str(claims.get("scope", "")).split()),
             )
         row = await self._database.fetchrow(
-            "SELECT user_id, client_id, scope FROM access_tokens"
+            "SELECT user_id, client_id, scope, claims FROM access_tokens"
             " WHERE token_hash = $1 AND expires_at > now()",
-            _hash(token),
+            digest(token),
         )
         if row is None:
             raise InvalidToken
-        return Access(row["user_id"], row["client_id"], frozenset(row["scope"].split()))
+        known = None if row["claims"] is None else json.loads(row["claims"])
+        return Access(row["user_id"], row["client_id"], frozenset(row["scope"].split()), known)
 
-    def management_scopes(self, token: str, audience: str) -> frozenset[str]:
-        """The scopes of a Management API token. Raises InvalidToken."""
+    def management(self, token: str, audience: str) -> tuple[str, frozenset[str]]:
+        """The client and the scopes of a Management API token. Raises InvalidToken.
+
+        Only a client's own token: one that a user got must not open the tenant, whatever it says.
+        """
         claims = self._claims(token)
-        if claims.get("aud") != audience:
+        if claims.get("aud") != audience or claims.get("gty") != _MACHINE:
             raise InvalidToken
-        return frozenset(str(claims.get("scope", "")).split())
+        return str(claims.get("azp")), frozenset(str(claims.get("scope", "")).split())
 
-    async def _access_token(
-        self, user: User, client: Client, scope: str, audience: str | None
-    ) -> str:
-        if audience is not None:
+    async def _access_token(self, user: User, granted: Granted) -> str:
+        if granted.audience is not None:
             claims = {
                 "sub": user.user_id,
-                "aud": audience,
-                "azp": client.client_id,
-                "scope": scope,
-                "gty": "password",
+                "aud": granted.audience,
+                "azp": granted.client.client_id,
+                "scope": granted.scope,
+                "gty": granted.grant,
             }
             return self._sign(claims, ACCESS_SECONDS)
         token = "".join(secrets.choice(_ALPHABET) for _ in range(32))
+        known = None if user.stored else json.dumps(user_claims(user, ALL_SCOPES))
         await self._database.execute(
-            "INSERT INTO access_tokens (token_hash, user_id, client_id, scope, expires_at)"
-            " VALUES ($1, $2, $3, $4, now() + $5::interval)",
-            *(_hash(token), user.user_id, client.client_id, scope),
-            timedelta(seconds=ACCESS_SECONDS),
+            "INSERT INTO access_tokens (token_hash, user_id, client_id, scope, expires_at, claims)"
+            " VALUES ($1, $2, $3, $4, now() + $5::interval, $6)",
+            *(digest(token), user.user_id, granted.client.client_id, granted.scope),
+            *(timedelta(seconds=ACCESS_SECONDS), known),
         )
         return token
 
@@ -166,11 +187,10 @@ def user_claims(user: User, scope: frozenset[str]) -> dict[str, Any]:
     view = user.public()
     claims: dict[str, Any] = {"sub": user.user_id}
     if "profile" in scope:
-        claims |= {name: view[name] for name in _PROFILE if view.get(name) is not None}
+        claims |= {name: view[name] for name in PROFILE_CLAIMS if view.get(name) is not None}
+    if "phone" in scope and view.get("phone_number"):
+        claims["phone_number"] = view["phone_number"]
+        claims["phone_number_verified"] = view.get("phone_verified") is True
     if "email" in scope and user.email is not None:
         claims |= {"email": user.email, "email_verified": user.email_verified}
     return claims
-
-
-def _hash(token: str) -> bytes:
-    return hashlib.sha256(token.encode()).digest()

@@ -3,13 +3,13 @@
 Rule 1: an import's effect and its mark in the ledger commit together (I8): user, identity, hash,
 metadata and log are there, or nothing is. Auth0's two phases leave half-users; we have one.
 Rule 2: who loses a race to import the same person finds the winner's user and uses it.
-Rule 3: hashes are read by `credentials`, and by nothing else.
+Rule 3: hashes are read by `credentials` and `password_changes`, and by nothing else.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -17,16 +17,22 @@ from uuid import UUID
 from services.auth.connections import Connection
 from services.auth.logs import Entry, write
 from services.auth.profiles import Profile, canonical
+from services.auth.user_queries import Condition
+from shared.contracts import Sealed
 from shared.database import Database, Session, UniqueViolation
+from shared.errors import ServiceError
+from shared.execution_ids import minted_at
 from shared.ledger import Ledger
+from shared.sealing import KeyRing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class User:
-    """A stored user."""
+    """A stored user; or, under `never_on_login`, one who is not stored at all."""
 
     user_id: str
     connection_id: str
+    connection_name: str
     legacy_id: str
     email: str | None
     username: str | None
@@ -34,16 +40,22 @@ class User:
     blocked: bool
     created_at: datetime
     updated_at: datetime
-    last_login: datetime | None
-    last_ip: str | None
-    logins_count: int
+    last_login: datetime | None = None
+    last_ip: str | None = None
+    logins_count: int = 0
+    last_password_reset: datetime | None = None
+    migrated_at: datetime | None = None
     profile: dict[str, Any] = field(repr=False)
     user_metadata: dict[str, Any] = field(repr=False)
     app_metadata: dict[str, Any] = field(repr=False)
-    mfa_factors: list[dict[str, Any]] | None = field(repr=False)
+    mfa_factors: list[dict[str, Any]] | None = field(default=None, repr=False)
+    stored: bool = True
 
-    def public(self, connection_name: str | None = None) -> dict[str, Any]:
-        """The Management API's shape (C§2.3); what is absent is omitted."""
+    def public(self, tokens: dict[str, str] | None = None) -> dict[str, Any]:
+        """The Management API's shape (C§2.3); what is absent is omitted.
+
+        `tokens`: those of the legacy store's own provider, for who may see them.
+        """
         shape = {
             **self.profile,
             "user_id": self.user_id,
@@ -53,17 +65,19 @@ class User:
             "user_metadata": self.user_metadata or None,
             "app_metadata": self.app_metadata or None,
             "blocked": self.blocked or None,
-            "created_at": _iso(self.created_at),
-            "updated_at": _iso(self.updated_at),
-            "last_login": _iso(self.last_login),
+            "created_at": iso(self.created_at),
+            "updated_at": iso(self.updated_at),
+            "last_login": iso(self.last_login),
             "last_ip": self.last_ip,
-            "logins_count": self.logins_count,
+            "logins_count": self.logins_count or None,
+            "last_password_reset": iso(self.last_password_reset),
             "identities": [
                 {
-                    "connection": connection_name or self.connection_id,
+                    "connection": self.connection_name,
                     "user_id": self.legacy_id,
                     "provider": "auth0",
                     "isSocial": False,
+                    **(tokens or {}),
                 }
             ],
         }
@@ -78,11 +92,23 @@ class Found:
     password_hash: str | None = field(repr=False)
 
 
+class IdentifierTaken(ServiceError):
+    """Another user of the store has this id, e-mail address or username"""
+
+
+class DeletedHere(ServiceError):
+    """The user was deleted here, and does not come back"""
+
+
+SELECT: Final = """
+SELECT u.*, coalesce(c.name, u.connection_id) AS connection_name
+FROM users u LEFT JOIN connections c USING (connection_id)
+"""
 _INSERT: Final = """
 INSERT INTO users (user_id, connection_id, legacy_id, email, canonical_email, username,
                    canonical_username, email_verified, profile, user_metadata, app_metadata,
-                   mfa_factors, blocked)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+                   mfa_factors, blocked, migrated_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, CASE WHEN $14 THEN now() END)
 """
 _REFRESH: Final = """
 UPDATE users SET email = $2, canonical_email = $3, username = $4, canonical_username = $5,
@@ -90,38 +116,79 @@ UPDATE users SET email = $2, canonical_email = $3, username = $4, canonical_user
 WHERE user_id = $1
 """
 _LOGGED_IN: Final = """
-UPDATE users SET last_login = now(), last_ip = $2, logins_count = logins_count + 1
-WHERE user_id = $1 RETURNING *
+WITH changed AS (
+    UPDATE users SET last_login = now(), last_ip = $2, logins_count = logins_count + 1
+    WHERE user_id = $1 RETURNING *)
+SELECT u.*, coalesce(c.name, u.connection_id) AS connection_name
+FROM changed u LEFT JOIN connections c USING (connection_id)
 """
 
 
 class Users:
-    """Reads and writes users."""
+    """Reads users, and writes what a login changes."""
 
-    def __init__(self, database: Database, ledger: Ledger) -> None:
-        """`ledger` marks effects applied in our transactions."""
+    def __init__(self, database: Database, ledger: Ledger, ring: KeyRing) -> None:
+        """`ledger` marks effects applied in our transactions; `ring` seals providers' tokens."""
         self._database = database
         self._ledger = ledger
+        self._ring = ring
 
     async def get(self, user_id: str) -> User | None:
         """By root id."""
-        row = await self._database.fetchrow("SELECT * FROM users WHERE user_id = $1", user_id)
-        return None if row is None else _user(row)
+        row = await self._database.fetchrow(f"{SELECT} WHERE u.user_id = $1", user_id)
+        return None if row is None else from_row(row)
 
     async def by_email(self, email: str) -> list[User]:
         """Every user with exactly this address, in all connections (C§7.4)."""
-        rows = await self._database.fetch("SELECT * FROM users WHERE email = $1", email)
-        return [_user(row) for row in rows]
+        rows = await self._database.fetch(f"{SELECT} WHERE u.email = $1 LIMIT 100", email)
+        return [from_row(row) for row in rows]
+
+    async def find(self, connection_id: str, identifier: str | None) -> User | None:
+        """The user that an identifier means in a connection."""
+        if identifier is None:
+            return None
+        found = await self.credentials(connection_id, identifier)
+        return None if found is None else found.user
 
     async def credentials(self, connection_id: str, identifier: str) -> Found | None:
         """The user that an identifier means in a connection, with its hash."""
         row = await self._database.fetchrow(
-            "SELECT u.*, c.password_hash FROM users u LEFT JOIN credentials c USING (user_id)"
+            "SELECT u.*, coalesce(n.name, u.connection_id) AS connection_name, c.password_hash"
+            " FROM users u LEFT JOIN credentials c USING (user_id)"
+            " LEFT JOIN connections n USING (connection_id)"
             " WHERE connection_id = $1 AND (canonical_email = $2 OR canonical_username = $2)",
             connection_id,
             canonical(identifier),
         )
-        return None if row is None else Found(_user(row), row["password_hash"])
+        return None if row is None else Found(from_row(row), row["password_hash"])
+
+    async def page(
+        self, where: Condition, order: str, offset: int, limit: int
+    ) -> tuple[list[User], int]:
+        """Users that a query means, and how many there are. `order` is one of a fixed set."""
+        rows = await self._database.fetch(
+            f"{SELECT} WHERE {where.sql} ORDER BY {order} OFFSET {int(offset)} LIMIT {int(limit)}",
+            *where.arguments,
+        )
+        total = await self._database.fetchval(
+            "SELECT count(*) FROM users u LEFT JOIN connections c USING (connection_id)"  # noqa: S608 - a fixed set of conditions
+            f" WHERE {where.sql}",
+            *where.arguments,
+        )
+        return [from_row(row) for row in rows], int(total)
+
+    async def tokens(self, user: User) -> dict[str, str]:
+        """What the legacy store's own provider issued, in the clear (C§2.2)."""
+        sealed = await self._database.fetchval(
+            "SELECT sealed_tokens FROM identities WHERE connection_id = $1 AND legacy_id = $2",
+            user.connection_id,
+            user.legacy_id,
+        )
+        if sealed is None:
+            return {}
+        plain = self._ring.open_at_rest(_place(user.user_id), Sealed.model_validate_json(sealed))
+        found: dict[str, str] = json.loads(plain)
+        return found
 
     async def import_user(
         self,
@@ -131,16 +198,23 @@ class Users:
         execution_id: UUID,
         entry: Entry,
     ) -> User:
-        """Create the user of a succeeded login, once; the winner's when there was a race."""
+        """Create the user of a succeeded login, once; the winner's when there was a race.
+
+        Who is here already without a hash (the connection was in legacy mode) gets one.
+        Raises IdentifierTaken, DeletedHere.
+        """
         try:
             async with self._database.transaction() as session:
                 if await self._ledger.apply(session, execution_id):
-                    await _insert(session, connection.connection_id, profile)
-                    await session.execute(
-                        "INSERT INTO credentials (user_id, password_hash) VALUES ($1, $2)",
-                        profile.user_id,
-                        password_hash,
-                    )
+                    await self._refuse_deleted(session, connection, profile, execution_id)
+                    known = await _known(session, connection, profile)
+                    if known is None:
+                        await insert(
+                            session, connection.connection_id, profile, self._ring, migrated=True
+                        )
+                    elif not await _has_hash(session, known):
+                        await _refresh(session, known, profile)
+                    await _keep_hash(session, profile.user_id, password_hash)
                     await write(session, entry)
         except UniqueViolation:
             # Another login imported the same person: our effect is theirs.
@@ -150,10 +224,18 @@ class Users:
     async def refresh(
         self, connection: Connection, profile: Profile, execution_id: UUID, entry: Entry
     ) -> User:
-        """Legacy mode: create the record without a hash, or bring it up to date (C§1.3)."""
+        """Legacy mode: create the record without a hash, or bring it up to date (C§1.3).
+
+        Raises IdentifierTaken, DeletedHere.
+        """
+        if connection.root_attributes == "never_on_login":
+            await self._ledger.mark_applied(execution_id)
+            stored = await self._stored(connection, profile)
+            return stored or self._transient(connection, profile)
         try:
             async with self._database.transaction() as session:
                 if await self._ledger.apply(session, execution_id):
+                    await self._refuse_deleted(session, connection, profile, execution_id)
                     await self._upsert(session, connection, profile)
                     await write(session, entry)
         except UniqueViolation:
@@ -162,43 +244,92 @@ class Users:
 
     async def logged_in(self, user: User, ip: str | None) -> User:
         """Note a login."""
+        if not user.stored:
+            return user
         row = await self._database.fetchrow(_LOGGED_IN, user.user_id, ip)
-        return user if row is None else _user(row)
+        return user if row is None else from_row(row)
+
+    async def replace_hash(self, user_id: str, known: str, ours: str) -> None:
+        """A hash that somebody else made has served: ours takes its place, if nobody was faster."""
+        await self._database.execute(
+            "UPDATE credentials SET password_hash = $3 WHERE user_id = $1 AND password_hash = $2",
+            *(user_id, known, ours),
+        )
 
     async def _upsert(self, session: Session, connection: Connection, profile: Profile) -> None:
-        known = await session.fetchval(
-            "SELECT user_id FROM users WHERE connection_id = $1 AND legacy_id = $2 FOR UPDATE",
+        known = await _known(session, connection, profile)
+        if known is None:
+            await insert(session, connection.connection_id, profile, self._ring)
+            return
+        if connection.root_attributes == "on_each_login":
+            await _refresh(session, known, profile)
+        # The legacy store is the authority: a hash of another time must not come back to life
+        # when import is switched on again.
+        await session.execute("DELETE FROM credentials WHERE user_id = $1", known)
+
+    async def _refuse_deleted(
+        self, session: Session, connection: Connection, profile: Profile, execution_id: UUID
+    ) -> None:
+        """A login that began before its user was deleted must not bring them back."""
+        deleted_at = await session.fetchval(
+            "SELECT deleted_at FROM tombstones WHERE connection_id = $1 AND legacy_id = $2",
             connection.connection_id,
             profile.legacy_id,
         )
-        if known is None:
-            await _insert(session, connection.connection_id, profile)
-        elif connection.root_attributes == "on_each_login":
-            await session.execute(
-                _REFRESH,
-                known,
-                *(profile.email, canonical(profile.email)),
-                *(profile.username, canonical(profile.username)),
-                profile.email_verified,
-                json.dumps(profile.root),
-            )
+        if deleted_at is None:
+            return
+        if minted_at(execution_id) <= deleted_at or not connection.reimport_deleted_users:
+            raise DeletedHere
+        await session.execute(
+            "DELETE FROM tombstones WHERE connection_id = $1 AND legacy_id = $2",
+            connection.connection_id,
+            profile.legacy_id,
+        )
+
+    async def _stored(self, connection: Connection, profile: Profile) -> User | None:
+        row = await self._database.fetchrow(
+            f"{SELECT} WHERE u.connection_id = $1 AND u.legacy_id = $2",
+            connection.connection_id,
+            profile.legacy_id,
+        )
+        return None if row is None else from_row(row)
 
     async def _winner(self, connection: Connection, profile: Profile) -> User:
-        row = await self._database.fetchrow(
-            "SELECT * FROM users WHERE connection_id = $1 AND legacy_id = $2",
-            connection.connection_id,
-            profile.legacy_id,
-        )
-        if row is None:
+        found = await self._stored(connection, profile)
+        if found is None:
             raise IdentifierTaken
-        return _user(row)
+        return replace(found, profile=found.profile | profile.transient)
+
+    def _transient(self, connection: Connection, profile: Profile) -> User:
+        now = self._database.now()
+        return User(
+            user_id=profile.user_id,
+            connection_id=connection.connection_id,
+            connection_name=connection.name,
+            legacy_id=profile.legacy_id,
+            email=profile.email,
+            username=profile.username,
+            email_verified=profile.email_verified,
+            blocked=profile.blocked,
+            created_at=now,
+            updated_at=now,
+            profile=profile.root | profile.transient,
+            user_metadata=profile.user_metadata,
+            app_metadata=profile.app_metadata,
+            mfa_factors=profile.mfa_factors,
+            stored=False,
+        )
 
 
-class IdentifierTaken(Exception):
-    """Another user of the store has this id, e-mail address or username."""
-
-
-async def _insert(session: Session, connection_id: str, profile: Profile) -> None:
+async def insert(
+    session: Session,
+    connection_id: str,
+    profile: Profile,
+    ring: KeyRing,
+    *,
+    migrated: bool = False,
+) -> None:
+    """A new user and its identity. Raises UniqueViolation."""
     await session.execute(
         _INSERT,
         *(profile.user_id, connection_id, profile.legacy_id),
@@ -209,17 +340,62 @@ async def _insert(session: Session, connection_id: str, profile: Profile) -> Non
         json.dumps(profile.app_metadata),
         None if profile.mfa_factors is None else json.dumps(profile.mfa_factors),
         profile.blocked,
+        migrated,
     )
+    sealed = None
+    if profile.tokens:
+        plain = json.dumps(profile.tokens).encode()
+        sealed = ring.seal_at_rest(_place(profile.user_id), plain).model_dump_json()
     await session.execute(
-        "INSERT INTO identities (connection_id, legacy_id, user_id) VALUES ($1, $2, $3)",
-        *(connection_id, profile.legacy_id, profile.user_id),
+        "INSERT INTO identities (connection_id, legacy_id, user_id, sealed_tokens)"
+        " VALUES ($1, $2, $3, $4)",
+        *(connection_id, profile.legacy_id, profile.user_id, sealed),
     )
 
 
-def _user(row: Any) -> User:
+async def _known(session: Session, connection: Connection, profile: Profile) -> str | None:
+    found: str | None = await session.fetchval(
+        "SELECT user_id FROM users WHERE connection_id = $1 AND legacy_id = $2 FOR UPDATE",
+        connection.connection_id,
+        profile.legacy_id,
+    )
+    return found
+
+
+async def _has_hash(session: Session, user_id: str) -> bool:
+    return bool(await session.fetchval("SELECT true FROM credentials WHERE user_id = $1", user_id))
+
+
+async def _refresh(session: Session, user_id: str, profile: Profile) -> None:
+    await session.execute(
+        _REFRESH,
+        user_id,
+        *(profile.email, canonical(profile.email)),
+        *(profile.username, canonical(profile.username)),
+        profile.email_verified,
+        json.dumps(profile.root),
+    )
+
+
+async def _keep_hash(session: Session, user_id: str, password_hash: str) -> None:
+    """The hash of an import; one that is there already was set later, and stays."""
+    await session.execute(
+        "INSERT INTO credentials (user_id, password_hash) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+        user_id,
+        password_hash,
+    )
+
+
+def _place(user_id: str) -> str:
+    return f"identity/{user_id}/tokens"
+
+
+def from_row(row: Any) -> User:
+    """A user from `SELECT`'s columns."""
     return User(
         user_id=row["user_id"],
         connection_id=row["connection_id"],
+        connection_name=row["connection_name"],
         legacy_id=row["legacy_id"],
         email=row["email"],
         username=row["username"],
@@ -230,6 +406,8 @@ def _user(row: Any) -> User:
         last_login=row["last_login"],
         last_ip=row["last_ip"],
         logins_count=row["logins_count"],
+        last_password_reset=row["last_password_reset"],
+        migrated_at=row["migrated_at"],
         profile=json.loads(row["profile"]),
         user_metadata=json.loads(row["user_metadata"]),
         app_metadata=json.loads(row["app_metadata"]),
@@ -237,6 +415,6 @@ def _user(row: Any) -> User:
     )
 
 
-def _iso(instant: datetime | None) -> str | None:
+def iso(instant: datetime | None) -> str | None:
     """ISO 8601 with milliseconds and `Z`, as Auth0 writes it (C§2.3)."""
     return None if instant is None else instant.strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"

@@ -20,7 +20,7 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="ignore", hide_input_in_errors=True)
 
 
-B = TypeVar("B", bound=Body)
+B = TypeVar("B", bound=BaseModel)
 
 
 class BadBody(Exception):
@@ -58,9 +58,11 @@ async def fields(http_request: Request, limit: int = AUTHENTICATION_BYTES) -> di
     return {name: value for name, value in _object(raw).items() if value is not None}
 
 
-async def parse(http_request: Request, model: type[B], limit: int = AUTHENTICATION_BYTES) -> B:
-    """The body as a model. Raises BadBody."""
-    return validate(model, await fields(http_request, limit))
+async def body(http_request: Request) -> dict[str, Any]:
+    """A JSON object of the Management API, its nulls kept: null unsets. Raises BadBody."""
+    found = _object(await read(http_request, MANAGEMENT_BYTES))
+    http_request.state.body = found
+    return found
 
 
 def validate(model: type[B], values: dict[str, Any]) -> B:

@@ -18,12 +18,19 @@ async def openid_configuration(http_request: Request) -> Response:
     issuer = state(http_request).issuer
     body = {
         "issuer": issuer,
+        "authorization_endpoint": f"{issuer}authorize",
         "token_endpoint": f"{issuer}oauth/token",
+        "revocation_endpoint": f"{issuer}oauth/revoke",
+        "end_session_endpoint": f"{issuer}oidc/logout",
         "userinfo_endpoint": f"{issuer}userinfo",
         "jwks_uri": f"{issuer}.well-known/jwks.json",
-        "scopes_supported": DEFAULT_SCOPE.split(),
+        "scopes_supported": [*DEFAULT_SCOPE.split(), "offline_access"],
+        "code_challenge_methods_supported": ["S256", "plain"],
+        "response_modes_supported": ["query"],
         "response_types_supported": ["code"],
         "grant_types_supported": [
+            "authorization_code",
+            "refresh_token",
             "password",
             "http://auth0.com/oauth/grant-type/password-realm",
             "client_credentials",
@@ -37,7 +44,7 @@ async def openid_configuration(http_request: Request) -> Response:
         ],
         "claims_supported": [
             *("aud", "email", "email_verified", "exp", "family_name", "given_name", "iat", "iss"),
-            *("name", "nickname", "picture", "sub", "updated_at"),
+            *("name", "nickname", "phone_number", "picture", "sub", "updated_at"),
         ],
     }
     return JSONResponse(body, headers=_CACHED)

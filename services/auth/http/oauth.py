@@ -1,4 +1,4 @@
-"""`POST /oauth/token` (C§7.1), with the errors of C§3.2."""
+"""`POST /oauth/token` and `/oauth/revoke` (C§7.1), with the errors of C§3.2."""
 
 from __future__ import annotations
 
@@ -6,33 +6,45 @@ import base64
 import binascii
 from typing import Annotated, Any, Final, assert_never
 from urllib.parse import unquote_plus
+from uuid import UUID
 
 from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from services.auth.caller import Caller
 from services.auth.clients import REALM_GRANT, Client
 from services.auth.connections import Connection
+from services.auth.consequences import UNAVAILABLE
 from services.auth.http.answers import RETRY_AFTER, oauth_error
 from services.auth.http.bodies import BadBody, Body, fields, validate
-from services.auth.http.state import State, state
-from services.auth.login import LoggedIn, LoginRequest, Refused
-from shared.telemetry import child_traceparent
+from services.auth.http.state import State, caller, state
+from services.auth.login import LoggedIn, LoginAnswer, LoginRequest, Refused
+from services.auth.logs import Entry
+from services.auth.refresh_tokens import InvalidGrant
+from services.auth.tokens import ALL_SCOPES, DEFAULT_SCOPE, Granted
+from services.auth.users import User
 
 EXECUTION_ID: Final = "x-trickle-execution-id"
-_NO_STORE: Final = {"cache-control": "no-store", "pragma": "no-cache"}
+NO_STORE: Final = {"cache-control": "no-store", "pragma": "no-cache"}
 MAX_PASSWORD_BYTES: Final = 1024
 """Far above what any legacy store compares; argon2id takes any length, at a price."""
 
 Identifier = Annotated[str, Field(min_length=1, max_length=320)]
+Secret = Annotated[str, Field(min_length=1, max_length=512)]
 
 
-class TokenRequest(Body):
+class ClientRequest(Body):
+    """What every request of a client has."""
+
+    client_id: Annotated[str, Field(min_length=1, max_length=128)]
+    client_secret: Secret | None = Field(default=None, repr=False)
+
+
+class TokenRequest(ClientRequest):
     """What every grant has."""
 
     grant_type: Annotated[str, Field(max_length=200)]
-    client_id: Annotated[str, Field(min_length=1, max_length=128)]
-    client_secret: Annotated[str, Field(max_length=512)] | None = Field(default=None, repr=False)
     audience: Annotated[str, Field(max_length=512)] | None = None
     scope: Annotated[str, Field(max_length=1024)] | None = None
 
@@ -45,8 +57,31 @@ class PasswordRequest(TokenRequest):
     realm: Annotated[str, Field(max_length=140)] | None = None
 
 
-class _Refuse(Exception):
+class RefreshRequest(TokenRequest):
+    """RFC 6749, section 6."""
+
+    refresh_token: Secret = Field(repr=False)
+
+
+class CodeRequest(TokenRequest):
+    """RFC 6749, section 4.1.3, with PKCE (RFC 7636)."""
+
+    code: Secret = Field(repr=False)
+    redirect_uri: Annotated[str, Field(max_length=2048)] | None = None
+    code_verifier: Secret | None = Field(default=None, repr=False)
+
+
+class RevokeRequest(ClientRequest):
+    """RFC 7009."""
+
+    token: Secret = Field(repr=False)
+
+
+class Refuse(Exception):
+    """A request ends here, with this response."""
+
     def __init__(self, response: Response) -> None:
+        """`response` is sent as it is."""
         super().__init__()
         self.response = response
 
@@ -60,97 +95,224 @@ async def token(http_request: Request) -> Response:
         client = await _client(app, asked)
         response = await _grant(app, http_request, asked, client, values)
     except BadBody as error:
-        return oauth_error(error.status, "invalid_request", error.message, _NO_STORE)
-    except _Refuse as refuse:
+        return oauth_error(error.status, "invalid_request", error.message, NO_STORE)
+    except Refuse as refuse:
         response = refuse.response
-    response.headers.update(_NO_STORE)
+    response.headers.update(NO_STORE)
     return response
+
+
+async def revoke(http_request: Request) -> Response:
+    """`POST /oauth/revoke`: 200 also for a token that nobody knows (RFC 7009, section 2.2)."""
+    app = state(http_request)
+    try:
+        values = _with_basic(http_request, await fields(http_request))
+        asked = validate(RevokeRequest, values)
+        client = await _client(app, asked)
+    except BadBody as error:
+        return oauth_error(error.status, "invalid_request", error.message, NO_STORE)
+    except Refuse as refuse:
+        return refuse.response
+    await app.refresh_tokens.revoke(asked.token, client)
+    return Response(status_code=200, headers=NO_STORE)
 
 
 async def _grant(
     app: State, http_request: Request, asked: TokenRequest, client: Client, values: dict[str, Any]
 ) -> Response:
-    if asked.grant_type not in {"password", REALM_GRANT, "client_credentials"}:
-        return oauth_error(
-            400, "unsupported_grant_type", f"Unsupported grant type: {asked.grant_type[:100]}"
-        )
+    known = {"password", REALM_GRANT, "client_credentials", "refresh_token", "authorization_code"}
+    if asked.grant_type not in known:
+        text = f"Unsupported grant type: {asked.grant_type[:100]}"
+        return oauth_error(400, "unsupported_grant_type", text)
     if asked.grant_type not in client.grant_types:
         text = f"Grant type '{asked.grant_type}' not allowed for the client."
         return oauth_error(403, "unauthorized_client", text)
-    if asked.grant_type == "client_credentials":
-        return _client_credentials(app, asked, client)
-    return await _password(app, http_request, validate(PasswordRequest, values), client)
+    who = caller(http_request, client)
+    match asked.grant_type:
+        case "client_credentials":
+            return await _client_credentials(app, asked, client, who)
+        case "refresh_token":
+            return await _refresh(app, validate(RefreshRequest, values), client, who)
+        case "authorization_code":
+            return await _code(app, validate(CodeRequest, values), client, who)
+        case _:
+            return await _password(app, validate(PasswordRequest, values), client, who)
 
 
-def _client_credentials(app: State, asked: TokenRequest, client: Client) -> Response:
+async def _client_credentials(
+    app: State, asked: TokenRequest, client: Client, who: Caller
+) -> Response:
     if client.auth_method == "none":
         return oauth_error(403, "unauthorized_client", "A public client has no credentials.")
     if asked.audience is None:
         return oauth_error(400, "invalid_request", "Missing required parameter: audience")
-    if asked.audience != app.audience:
-        text = f"Service not found: {asked.audience}"
-        return oauth_error(403, "access_denied", text)
-    if not client.api_scopes:
+    if asked.audience != app.audience or not client.api_scopes:
         text = f'Client is not authorized to access "{asked.audience}".'
+        await _log(app, "feccft", who, text, audience=asked.audience)
         return oauth_error(403, "access_denied", text)
     scopes = list(client.api_scopes)
     if asked.scope:
         scopes = [scope for scope in asked.scope.split() if scope in client.api_scopes]
+    await _log(app, "seccft", who, None, audience=asked.audience)
     return JSONResponse(app.tokens.for_client(client, asked.audience, scopes))
 
 
-async def _password(
-    app: State, http_request: Request, asked: PasswordRequest, client: Client
-) -> Response:
-    connection = await _connection(app, asked, client)
+async def _password(app: State, asked: PasswordRequest, client: Client, who: Caller) -> Response:
+    connection = await connection_for(app, await _realm(app, asked), client)
+    scope = await _scope(app, asked.scope, asked.audience, "password grant")
     login = LoginRequest(
-        connection=connection,
-        identifier=asked.username,
-        password=asked.password,
-        client_id=client.client_id,
-        ip=http_request.client.host if http_request.client else None,
-        traceparent=child_traceparent(http_request.headers.get("traceparent")),
+        connection=connection, identifier=asked.username, password=asked.password, caller=who
     )
     # Owned by the application: when the client hangs up, the import completes all the same.
-    answer = await app.complete(app.logins.login(login))
-    match answer:
-        case LoggedIn(user):
-            body = await app.tokens.for_user(
-                user, client, asked.scope, asked.audience, asked.grant_type.rpartition("/")[2]
-            )
-            response: Response = JSONResponse(body)
-        case Refused(refusal):
-            later = RETRY_AFTER if refusal.retry_after is not None else None
-            response = JSONResponse(refusal.body(), status_code=refusal.status, headers=later)
-        case never:
-            assert_never(never)
+    answer = await app.complete_within(app.logins.login(login), connection.soft_deadline)
+    if answer is None:
+        return JSONResponse(UNAVAILABLE.body(), UNAVAILABLE.status, headers=RETRY_AFTER)
+    if isinstance(answer, Refused):
+        await _log(app, "fepft", who, answer.refusal.description, user_name=asked.username)
+        return refused(answer)
+    granted = await _granted(app, answer.user, client, scope, asked.audience, "password")
+    await _log(
+        app,
+        "sepft",
+        who,
+        None,
+        user=answer.user,
+        audience=asked.audience,
+        scope=scope,
+    )
+    return _with_execution(JSONResponse(await app.tokens.for_user(answer.user, granted)), answer)
+
+
+def refused(answer: Refused) -> Response:
+    """A refused login, in OAuth's shape."""
+    refusal = answer.refusal
+    later = RETRY_AFTER if refusal.retry_after is not None else None
+    response = JSONResponse(refusal.body(), status_code=refusal.status, headers=later)
+    return _with_execution(response, answer)
+
+
+def _with_execution(response: Response, answer: LoginAnswer) -> Response:
     if answer.execution_id is not None:
         response.headers[EXECUTION_ID] = str(answer.execution_id)
-    return response
+    match answer:
+        case LoggedIn() | Refused():
+            return response
+        case never:
+            assert_never(never)
 
 
-async def _connection(app: State, asked: PasswordRequest, client: Client) -> Connection:
-    name = asked.realm
+async def _refresh(app: State, asked: RefreshRequest, client: Client, who: Caller) -> Response:
+    try:
+        renewed = await app.refresh_tokens.renew(asked.refresh_token, client)
+    except InvalidGrant:
+        text = "Unknown or invalid refresh token."
+        await _log(app, "fertft", who, text)
+        return oauth_error(403, "invalid_grant", text)
+    user = await app.its.users.get(renewed.user_id)
+    if user is None or user.blocked:
+        await _log(app, "fertft", who, "user is blocked", user=user)
+        return oauth_error(403, "unauthorized", "user is blocked")
+    scope = renewed.scope
+    if asked.scope:  # may only narrow (RFC 6749, section 6)
+        wanted = asked.scope.split()
+        scope = " ".join(one for one in renewed.scope.split() if one in wanted)
+    granted = Granted(client, scope, renewed.audience, "refresh_token", refresh_token=renewed.token)
+    await _log(app, "sertft", who, None, user=user, audience=renewed.audience, scope=scope)
+    return JSONResponse(await app.tokens.for_user(user, granted))
+
+
+async def _code(app: State, asked: CodeRequest, client: Client, who: Caller) -> Response:
+    try:
+        redeemed = await app.authorizations.redeem(
+            asked.code, client, asked.redirect_uri, asked.code_verifier
+        )
+    except InvalidGrant:
+        await _log(app, "feacft", who, "Invalid authorization code")
+        return oauth_error(403, "invalid_grant", "Invalid authorization code")
+    user = await app.its.users.get(redeemed.user_id)
+    if user is None or user.blocked:
+        await _log(app, "feacft", who, "user is blocked", user=user)
+        return oauth_error(403, "unauthorized", "user is blocked")
+    granted = await _granted(
+        app,
+        user,
+        client,
+        redeemed.scope,
+        redeemed.audience,
+        "authorization_code",
+        nonce=redeemed.nonce,
+        family_id=redeemed.family_id,
+    )
+    await _log(app, "seacft", who, None, user=user, audience=redeemed.audience)
+    return JSONResponse(await app.tokens.for_user(user, granted))
+
+
+async def _granted(
+    app: State,
+    user: User,
+    client: Client,
+    scope: str,
+    audience: str | None,
+    grant: str,
+    *,
+    nonce: str | None = None,
+    family_id: UUID | None = None,
+) -> Granted:
+    refresh_token = None
+    lasting = "offline_access" in scope.split() and "refresh_token" in client.grant_types
+    if lasting and user.stored:
+        refresh_token = await app.refresh_tokens.issue(
+            client, user.user_id, scope, audience, family_id
+        )
+    return Granted(client, scope, audience, grant, nonce, refresh_token)
+
+
+async def _scope(app: State, wanted: str | None, audience: str | None, where: str) -> str:
+    """What is granted of what was asked. Raises Refuse for an audience that is none."""
+    allowed = set(ALL_SCOPES)
+    if audience is not None:
+        server = None if audience == app.audience else await app.resource_servers.find(audience)
+        if server is None:
+            text = f"invalid audience specified for {where} exchange"
+            raise Refuse(oauth_error(400, "invalid_request", text))
+        allowed |= {str(one.get("value")) for one in server.scopes}
+    if not wanted:
+        return DEFAULT_SCOPE
+    return " ".join(dict.fromkeys(one for one in wanted.split() if one in allowed))
+
+
+async def scope_for_authorize(app: State, wanted: str | None, audience: str | None) -> str:
+    """As for a token. Raises Refuse."""
+    return await _scope(app, wanted or "openid profile email", audience, "authorization code")
+
+
+async def _realm(app: State, asked: PasswordRequest) -> str:
+    if asked.realm is not None:
+        return asked.realm
+    if asked.grant_type == REALM_GRANT:
+        raise BadBody("Missing required parameter: realm", missing="realm")
+    name = (await app.tenant.known()).default_directory
     if name is None:
-        if asked.grant_type == REALM_GRANT:
-            raise BadBody("Missing required parameter: realm", missing="realm")
-        name = await app.default_directory()
-        if name is None:
-            text = "Authorization server not configured with default connection."
-            raise _Refuse(oauth_error(400, "server_error", text))
-    connection = await app.connections.by_name(name)
+        text = "Authorization server not configured with default connection."
+        raise Refuse(oauth_error(400, "server_error", text))
+    return name
+
+
+async def connection_for(app: State, name: str, client: Client) -> Connection:
+    """The connection of a realm, if this client may use it. Raises Refuse."""
+    connection = await app.its.connections.by_name(name)
     if connection is None:
-        raise _Refuse(oauth_error(400, "invalid_request", f"Unknown realm {name}."))
+        raise Refuse(oauth_error(400, "invalid_request", f"Unknown realm {name}."))
     if client.client_id not in connection.enabled_clients:
         text = "The connection is not enabled for the client."
-        raise _Refuse(oauth_error(403, "unauthorized_client", text))
+        raise Refuse(oauth_error(403, "unauthorized_client", text))
     return connection
 
 
-async def _client(app: State, asked: TokenRequest) -> Client:
+async def _client(app: State, asked: ClientRequest) -> Client:
     client = await app.clients.get(asked.client_id)
     if client is None or not client.authenticates(asked.client_secret):
-        raise _Refuse(
+        raise Refuse(
             oauth_error(
                 401,
                 "invalid_client",
@@ -159,6 +321,30 @@ async def _client(app: State, asked: TokenRequest) -> Client:
             )
         )
     return client
+
+
+async def _log(
+    app: State,
+    kind: str,
+    who: Caller,
+    description: str | None,
+    *,
+    user: User | None = None,
+    user_name: str | None = None,
+    audience: str | None = None,
+    scope: str | None = None,
+) -> None:
+    entry = Entry(
+        type=kind,
+        caller=who,
+        connection_id=None if user is None else user.connection_id,
+        user_id=None if user is None else user.user_id,
+        user_name=user_name if user is None else user.email or user.username,
+        description=description,
+        audience=audience,
+        scope=scope,
+    )
+    await app.its.logs.write(entry)
 
 
 def _with_basic(http_request: Request, values: dict[str, Any]) -> dict[str, Any]:

@@ -5,18 +5,33 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from datetime import timedelta
+from typing import Any, Final, TypeVar
 
 from starlette.requests import Request
 
-from services.auth.clients import Clients
-from services.auth.connections import Connections
+from services.auth.accounts import Accounts
+from services.auth.authorizations import Authorizations
+from services.auth.caller import Caller
+from services.auth.clients import Client, Clients
+from services.auth.collaborators import Collaborators
+from services.auth.jobs import Jobs
 from services.auth.login import Logins
+from services.auth.refresh_tokens import RefreshTokens
+from services.auth.resets import Resets
+from services.auth.resource_servers import ResourceServers
+from services.auth.signing_keys import SigningKeys
+from services.auth.signup import Signups
+from services.auth.tenant import Tenant
 from services.auth.tokens import Tokens
-from services.auth.users import Users
-from shared.database import Database
+from services.auth.verification import Verifications
+from shared.errors import Unavailable
+from shared.sealing import KeyRing
+from shared.telemetry import child_traceparent
 
 T = TypeVar("T")
+MAX_BEHIND: Final = 1000
+"""Work that goes on after its answer; more is refused before it is begun."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -25,12 +40,21 @@ class State:
 
     issuer: str
     audience: str
-    connections: Connections
+    ring: KeyRing
+    its: Collaborators
     clients: Clients
-    users: Users
+    tenant: Tenant
     tokens: Tokens
+    signing_keys: SigningKeys
+    resource_servers: ResourceServers
+    refresh_tokens: RefreshTokens
+    authorizations: Authorizations
     logins: Logins
-    database: Database
+    signups: Signups
+    resets: Resets
+    verifications: Verifications
+    accounts: Accounts
+    jobs: Jobs
     problems: Callable[[], list[str]]
     """Why we are not ready; empty when we are."""
     tasks: set[asyncio.Task[Any]] = field(default_factory=set)
@@ -38,24 +62,55 @@ class State:
 
     async def complete(self, work: Coroutine[Any, Any, T]) -> T:
         """Run to the end even if our caller is cancelled; owned here until it ends."""
+        task = self._begin(work)
+        await asyncio.wait({task})
+        return task.result()
+
+    async def complete_within(
+        self, work: Coroutine[Any, Any, T], within: timedelta | None
+    ) -> T | None:
+        """As `complete`, but None after `within`: the work goes on without us."""
+        task = self._begin(work)
+        await asyncio.wait({task}, timeout=None if within is None else within.total_seconds())
+        return task.result() if task.done() else None
+
+    def after_the_answer(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run behind the answer, so that nobody can tell by its time what was done.
+
+        Raises Unavailable when too much is waiting.
+        """
+        if len(self.tasks) >= MAX_BEHIND:
+            work.close()
+            raise Unavailable("too much work is waiting")
+        self._begin(work)
+
+    def _begin(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = asyncio.get_running_loop().create_task(work)
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
-        await asyncio.wait({task})
-        return task.result()
+        return task
 
     async def drain(self) -> None:
         """Wait for what is still being completed."""
         while self.tasks:
             await asyncio.wait(set(self.tasks))
 
-    async def default_directory(self) -> str | None:
-        """The connection of a password grant that names none."""
-        name: str | None = await self.database.fetchval("SELECT default_directory FROM tenant")
-        return name
-
 
 def state(http_request: Request) -> State:
     """The application's state."""
     found: State = http_request.app.state.trickle
     return found
+
+
+def caller(http_request: Request, client: Client | None = None) -> Caller:
+    """Who asks. A confidential client may speak for the address of its own caller (C§7)."""
+    ip = http_request.client.host if http_request.client else None
+    forwarded = http_request.headers.get("auth0-forwarded-for")
+    if forwarded and client is not None and client.auth_method != "none":
+        ip = forwarded.partition(",")[0].strip()[:64]
+    return Caller(
+        client_id=None if client is None else client.client_id,
+        ip=ip,
+        user_agent=http_request.headers.get("user-agent", "")[:512] or None,
+        traceparent=child_traceparent(http_request.headers.get("traceparent")),
+    )

@@ -4,7 +4,6 @@ ALTER TABLE connection_revisions ADD COLUMN magic_globals boolean NOT NULL DEFAU
 
 ALTER TABLE users ADD COLUMN last_password_reset timestamptz;
 ALTER TABLE users ADD COLUMN migrated_at timestamptz;           -- when an import moved them; none: born here
-ALTER TABLE users ADD COLUMN phone_number text;
 CREATE INDEX users_page ON users (created_at, user_id);
 CREATE INDEX users_exact_email ON users (email);
 
@@ -118,6 +117,15 @@ CREATE INDEX jobs_waiting ON jobs (created_at) WHERE status IN ('pending', 'proc
 -- An application's other settings, as the Management API shows them.
 ALTER TABLE clients ADD COLUMN settings jsonb NOT NULL DEFAULT '{}';
 ALTER TABLE tenant ADD COLUMN settings jsonb NOT NULL DEFAULT '{}';
+
+-- APIs that tokens may be issued for.
+CREATE TABLE resource_servers (
+    resource_server_id text PRIMARY KEY,
+    identifier         text NOT NULL UNIQUE, -- the audience
+    name               text NOT NULL,
+    scopes             jsonb NOT NULL DEFAULT '[]',
+    created_at         timestamptz NOT NULL DEFAULT now()
+);
 
 -- The claims of a user who is never stored (set_user_root_attributes: never_on_login).
 ALTER TABLE access_tokens ADD COLUMN claims jsonb;

@@ -1,0 +1,126 @@
+"""Both services in one process, on a real Postgres and real Node processes, driven over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+from services.auth.app import Auth, open_auth
+from services.auth.bootstrap import create_management_client
+from services.auth.clients import REALM_GRANT
+from services.auth.settings import AuthSettings
+from services.script_worker.app import open_worker
+from services.script_worker.settings import WorkerSettings
+from shared.beside import beside
+from shared.database import Database
+from shared.inprocess import InProcessBroker, InProcessTransport
+from shared.sealing import KeyRing
+from shared.settings import read_settings
+
+ISSUER = "https://auth.example/"
+PASSWORD = "correct horse 42"
+LOGIN = """function login(email, password, callback) {
+  if (password === 'outage') return callback(new Error('connect ECONNREFUSED'));
+  if (password === 'stall') return;
+  if (password === 'barred') return callback(new UnauthorizedError('come back tomorrow'));
+  if (password === 'nameless') return callback(null, { email: email });
+  if (password !== configuration.PASSWORD) return callback(new WrongUsernameOrPasswordError(email));
+  setTimeout(() => callback(null, {
+    user_id: 7, email: email, name: 'Ada', email_verified: true, calls: (global.calls = (global.calls || 0) + 1)
+  }), 20);
+}"""
+OPTIONS: dict[str, Any] = {
+    "enabledDatabaseCustomization": True,
+    "import_mode": True,
+    "customScripts": {"login": LOGIN},
+    "configuration": {"PASSWORD": PASSWORD},
+}
+
+
+@dataclass
+class Site:
+    """A running pair of services and a client that talks to them."""
+
+    http: httpx.AsyncClient
+    auth: Auth
+    database: Database
+    transport: InProcessTransport
+    bearer: dict[str, str] = field(default_factory=dict, repr=False)
+    client_id: str = ""
+    secret: str = field(default="", repr=False)
+
+    async def manage(self, method: str, path: str, body: Any = None) -> httpx.Response:
+        return await self.http.request(method, f"/api/v2/{path}", json=body, headers=self.bearer)
+
+    async def connect(self, name: str = "shop", **options: Any) -> dict[str, Any]:
+        body = {
+            "name": name,
+            "strategy": "auth0",
+            "enabled_clients": [self.client_id],
+            "options": OPTIONS | options,
+        }
+        made = await self.manage("POST", "connections", body)
+        assert made.status_code == 201, made.text
+        found: dict[str, Any] = made.json()
+        return found
+
+    async def login(
+        self, password: Any, username: str | None = "ada@example.com", **more: Any
+    ) -> httpx.Response:
+        body = {
+            "grant_type": REALM_GRANT,
+            "client_id": self.client_id,
+            "client_secret": self.secret,
+            "username": username,
+            "password": password,
+            "realm": "shop",
+            "audience": None,
+            **more,
+        }
+        return await self.http.post("/oauth/token", json=body)
+
+    async def count(self, table: str) -> int:
+        return int(await self.database.fetchval(f"SELECT count(*) FROM {table}"))  # noqa: S608
+
+    async def token(self, management: dict[str, str], **more: Any) -> httpx.Response:
+        body = {"grant_type": "client_credentials", "audience": f"{ISSUER}api/v2/"}
+        return await self.http.post("/oauth/token", json=body | management | more)
+
+
+@asynccontextmanager
+async def opened(database_url: str) -> AsyncIterator[Site]:
+    environment = {
+        "DATABASE_URL": database_url,
+        "TRICKLE_KEY_RING": KeyRing.generate(),
+        "TRICKLE_ISSUER": ISSUER,
+    }
+    broker = InProcessBroker()
+    transport = broker.transport("auth")
+    async with AsyncExitStack() as owned:
+        auth = await owned.enter_async_context(
+            open_auth(read_settings(AuthSettings, environment), transport)
+        )
+        worker = await owned.enter_async_context(
+            open_worker(read_settings(WorkerSettings, environment), broker.transport("worker"))
+        )
+        started = asyncio.Event()
+        await owned.enter_async_context(beside(auth.run(started), "auth"))
+        await owned.enter_async_context(beside(worker.run(), "worker"))
+        await started.wait()
+        http = await owned.enter_async_context(
+            httpx.AsyncClient(
+                transport=httpx.ASGITransport(auth.app), base_url="https://auth.example", timeout=30
+            )
+        )
+        site = Site(http, auth, auth.state.its.database, transport)
+        management = await create_management_client(database_url)
+        bearer = (await site.token(management)).json()["access_token"]
+        site.bearer = {"authorization": f"Bearer {bearer}"}
+        made = (await site.manage("POST", "clients", {"name": "app"})).json()
+        site.client_id, site.secret = made["client_id"], made["client_secret"]
+        yield site
