@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -289,6 +290,39 @@ async def test_an_unknown_client_stops_everything_before_it_begins(tenant: Tenan
     assert "staff/database.json: enabled_clients: there is no client named Nobody" in why
     assert {} == untouched
     assert 1 == len((await tenant.connection("staff"))["enabled_clients"])
+
+
+async def test_clients_and_settings_change_and_what_is_gone_is_deleted_on_request(
+    tenant: Tenant, tmp_path: Path
+) -> None:
+    await tenant.load("--yes")
+    callbacks = {"name": "Back office", "callbacks": ["https://office.example/cb"]}
+    (tenant.folder / "clients/Back office.json").write_text(json.dumps(callbacks))
+    settings = {"friendly_name": "Shop", "flags": {"enable_public_signup_user_exists_error": True}}
+    (tenant.folder / "tenant.json").write_text(json.dumps(settings))
+    (tenant.folder / "clients/My SPA.json").unlink()
+    database = tenant.folder / "database-connections/shop/database.json"
+    database.write_text(database.read_text().replace('"My SPA", ', ""))
+    shutil.rmtree(tenant.folder / "database-connections/staff")
+
+    plain = await tenant.load("--yes")
+    updated = tenant.out
+    staff = await tenant.connection("staff")
+    deleting = await tenant.load("--yes", "--allow-delete")
+    deleted = tenant.out
+    again = await tenant.load("--yes", "--allow-delete")
+
+    assert (0, 0, 0) == (plain, deleting, again), tenant.err
+    assert "updated client Back office\nupdated connection shop\nupdated tenant settings" in updated
+    assert "staff" == staff["name"]
+    assert "deleted connection staff\ndeleted client My SPA" in deleted
+    assert "no change" in tenant.out
+    assert {} == await tenant.connection("staff")
+    target = tmp_path / "exported"
+    assert 0 == await tenant.dump(target), tenant.err
+    assert settings == json.loads((target / "tenant.json").read_text())
+    exported = json.loads((target / "clients/Back office.json").read_text())
+    assert callbacks["callbacks"] == exported["callbacks"]
 
 
 async def test_the_secrets_of_created_clients_are_kept_on_request(

@@ -86,7 +86,14 @@ class FakeServer:
             self.revision = self.next_revision
         if self._refuses and path.startswith(self._refuses):
             raise Refused(f"{method} {path}: 400")
-        made = {"id": "con_new", "client_id": "new", "name": "x", "options": self._options}
+        made: dict[str, Any] = {
+            "id": "con_new",
+            "client_id": "new",
+            "name": "x",
+            "options": self._options,
+        }
+        made |= {"app_type": "native", "friendly_name": "Shop", "flags": {"a": True, "b": True}}
+        made["name"] = (body or {}).get("name", "x") if isinstance(body, dict) else "x"
         headers = {"x-trickle-revision": self.revision} if self.revision else {}
         return Answer(200, made, headers)
 
@@ -227,13 +234,13 @@ async def test_everything_is_sent_in_order_and_deletes_come_last() -> None:
             client(name="New", app_type="native", callbacks=["x"]),
             client(name="My SPA", app_type="native"),
         ),
-        {"friendly_name": "Shop", "unheard_of": 1},
+        {"friendly_name": "Shop", "unheard_of": 1, "flags": {"b": True}},
         enabled_clients=["New"],
     )
     there = Snapshot(
         clients=(OURS, SPA, SPA | {"client_id": "old1", "name": "Old"}),
         connections=({"id": "con_2", "name": "old", "options": {}, "enabled_clients": []},),
-        tenant={"friendly_name": "", "picture_url": ""},
+        tenant={"friendly_name": "", "picture_url": "", "flags": {"a": True}},
         own_client_id="ours",
     )
     fake = FakeServer()
@@ -241,20 +248,20 @@ async def test_everything_is_sent_in_order_and_deletes_come_last() -> None:
     plan = planned(wanted, there, allow_delete=True)
     applied = await apply(plan, fake, quiet)
 
+    settings = {"friendly_name": "Shop", "unheard_of": 1, "flags": {"a": True, "b": True}}
     created = {"name": "shop", "strategy": "auth0", "options": options}
     assert [
-        ("POST", "clients", {"name": "New", "app_type": "native"}),
+        ("POST", "clients", {"name": "New", "app_type": "native", "callbacks": ["x"]}),
         ("PATCH", "clients/spa1", {"app_type": "native"}),
         ("POST", "connections", created),
         ("PATCH", "connections/con_new/clients", [{"client_id": "new", "status": True}]),
-        ("PATCH", "tenants/settings", {"friendly_name": "Shop"}),
+        ("PATCH", "tenants/settings", settings),
         ("DELETE", "connections/con_2", None),
         ("DELETE", "clients/old1", None),
     ] == fake.sent
-    assert 6 == len(applied.done)
+    assert 8 == len(applied.done), applied.done
+    assert "tenant settings: not kept by the server: unheard_of" in applied.done
     assert "delete connection old and all its users" in told(plan)
-    assert "not kept by this server: callbacks" in told(plan)
-    assert "not kept by this server: unheard_of" in told(plan)
 
 
 def test_without_the_word_nothing_is_deleted() -> None:

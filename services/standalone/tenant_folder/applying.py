@@ -16,7 +16,7 @@ from urllib.parse import quote
 from services.standalone.http_client import Answer
 from services.standalone.tenant_folder.management_api import REVISION
 from services.standalone.tenant_folder.model import Database
-from services.standalone.tenant_folder.planning import Change, Plan, merged_options
+from services.standalone.tenant_folder.planning import Change, Plan, merged_options, same
 from shared.errors import ServiceError
 
 Say = Callable[[str], None]
@@ -49,7 +49,7 @@ class HalfDone(ServiceError):
 
 
 class SecretsFile:
-    """Where the secrets of created clients go: they are told once and nowhere stored."""
+    """Where the secrets of new clients go: they are told once and nowhere stored."""
 
     def __init__(self, path: Path) -> None:
         """Opened before anything is created, readable by the owner alone. Raises OSError."""
@@ -101,7 +101,8 @@ class _Run:
         elif change.kind == "client":
             await self._client(change)
         elif change.kind == "tenant":
-            await self._api.send("PATCH", "tenants/settings", dict(change.body))
+            answer = await self._api.send("PATCH", "tenants/settings", dict(change.body))
+            self._unkept(change, answer)
         elif isinstance(change.source, Database):
             await self._connection(change, change.source)
         if change.verb != "unchanged":
@@ -109,12 +110,22 @@ class _Run:
 
     async def _client(self, change: Change) -> None:
         if change.id is not None:
-            await self._api.send("PATCH", f"clients/{change.id}", dict(change.body))
-            return
-        made = (await self._api.send("POST", "clients", dict(change.body))).body
-        self._ids[change.name] = made["client_id"]
-        if self._secrets is not None and "client_secret" in made:
-            self._secrets.add(made)
+            answer = await self._api.send("PATCH", f"clients/{change.id}", dict(change.body))
+        else:
+            answer = await self._api.send("POST", "clients", dict(change.body))
+            self._ids[change.name] = answer.body["client_id"]
+        self._unkept(change, answer)
+        if self._secrets is not None and "client_secret" in answer.body:
+            self._secrets.add(answer.body)
+
+    def _unkept(self, change: Change, answer: Answer) -> None:
+        """What the server answers is what it kept; the rest would be sent again each time."""
+        names = [key for key, value in change.body.items() if not same(value, answer.body.get(key))]
+        if names:
+            told = (
+                f"{change.kind} {change.name}: not kept by the server: {', '.join(sorted(names))}"
+            )
+            self._note(told, differed=False)
 
     async def _connection(self, change: Change, database: Database) -> None:
         """Clients go by a request of their own, as the CLI sends them."""

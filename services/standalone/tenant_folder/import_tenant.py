@@ -25,7 +25,7 @@ from services.standalone.tenant_folder.applying import Applied, HalfDone, Secret
 from services.standalone.tenant_folder.keywords import Keywords
 from services.standalone.tenant_folder.management_api import ManagementApi
 from services.standalone.tenant_folder.model import ConfigFile, Folder, Unusable
-from services.standalone.tenant_folder.planning import Choices, Plan, make_plan
+from services.standalone.tenant_folder.planning import Change, Choices, Plan, make_plan
 from services.standalone.tenant_folder.reading import read_config, read_folder
 from services.standalone.tenant_folder.rendering import as_json, as_text
 from shared.errors import ServiceError
@@ -175,7 +175,7 @@ class _Import:
 
     def _secrets(self, plan: Plan) -> SecretsFile | None:
         path = self._arguments.client_secrets
-        if not any((one.kind, one.verb) == ("client", "create") for one in plan.changes):
+        if not any(_may_make_a_secret(one) for one in plan.changed):
             return None
         if path is None:
             _say("the secrets of created clients are not kept; --client-secrets FILE would")
@@ -214,6 +214,13 @@ def read_keywords(arguments: argparse.Namespace, config: ConfigFile) -> Keywords
         if not _KEY.match(key):
             raise UsageError("a keyword is letters, digits and underscores, at most 100")
     return Keywords(values)
+
+
+def _may_make_a_secret(change: Change) -> bool:
+    """Created, or no longer public."""
+    return change.kind == "client" and (
+        change.verb == "create" or "token_endpoint_auth_method" in change.body
+    )
 
 
 def _existing(folder: Path) -> Path:

@@ -71,7 +71,7 @@ class DatabaseEntry(Entry):
 class ClientEntry(Entry):
     """A file of `clients/`."""
 
-    name: ShortText
+    name: Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^<>]+$")]
     client_id: ShortText | None = None
     app_type: Literal["native", "spa", "regular_web", "non_interactive"] | None = None
     token_endpoint_auth_method: (

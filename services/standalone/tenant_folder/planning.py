@@ -45,7 +45,7 @@ _READ_ONLY: Final = {
         "show_as_button",
         *TOP_LEVEL,
     },
-    "tenant": {"enabled_locales", "flags", "sandbox_versions_available"},
+    "tenant": {"sandbox_versions_available"},
 }
 """Never sent by an update, and not worth a word."""
 _MISSING: Final = object()
@@ -196,16 +196,13 @@ class _Planner:
         self.ids = {name: ids[0] for name, ids in self._names.items() if len(ids) == 1}
 
     def client(self, client: Client) -> Change:
-        """Create or update a client; its file's keys are compared with what the server keeps."""
+        """Create or update a client; keys that the file does not have stay as they are."""
         entry, name = client.entry, client.entry.name
         found = self._existing_client(client)
         body = _sendable("client", entry.given())
         if entry.given().keys() & {"custom_login_page", "custom_login_page_preview"}:
             body = {key: value for key, value in body.items() if "custom_login_page" not in key}
             self.notices.append(f"{client.place}: custom_login_page is not kept by Trickle")
-        kept = {key for one in self._snapshot.clients for key in one}
-        self._unkept(client.place, body.keys() - kept)
-        body = {key: value for key, value in body.items() if key in kept}
         if found is None:
             fields = tuple(sorted(body))
             return Change(
@@ -355,21 +352,24 @@ class _Planner:
         """Update what differs of the settings that the server keeps."""
         current = self._snapshot.tenant
         if current is None:
-            self.notices.append("tenant settings: not kept by this server; left alone")
+            self.notices.append(
+                "tenant settings: the server has none, or they may not be read; left alone"
+            )
             return []
         body = _sendable("tenant", entry.given())
-        self._unkept("tenant", body.keys() - current.keys())
+        if isinstance(body.get("flags"), dict):  # first level: the other flags are kept
+            body["flags"] = {**(current.get("flags") or {}), **body["flags"]}
         changed = {
-            key: value
-            for key, value in body.items()
-            if key in current and not same(value, current[key])
+            key: value for key, value in body.items() if not same(value, current.get(key, _MISSING))
         }
         return [
             Change(
                 kind="tenant",
                 name="settings",
                 verb="update" if changed else "unchanged",
-                fields=tuple(_shown(key, current[key], changed[key]) for key in sorted(changed)),
+                fields=tuple(
+                    _shown(key, current.get(key, _MISSING), changed[key]) for key in sorted(changed)
+                ),
                 source=entry,
                 body=changed,
             )
