@@ -206,6 +206,15 @@ class Connections:
             self._cache.put(name, found)
         return found
 
+    async def first_for(self, client_id: str) -> Connection | None:
+        """The oldest connection that a client may use."""
+        return await self._read(
+            "WHERE c.connection_id = (SELECT connection_id FROM connection_clients"
+            " JOIN connections USING (connection_id) WHERE client_id = $1"
+            " ORDER BY created_at, connection_id LIMIT 1)",
+            client_id,
+        )
+
     async def page(
         self, *, name: str | None, offset: int, limit: int
     ) -> tuple[list[Connection], int]:

@@ -7,6 +7,7 @@ from typing import Final
 from starlette.routing import Route
 
 from services.auth.http import (
+    authorize,
     cross_origin,
     dbconnections,
     discovery,
@@ -14,6 +15,8 @@ from services.auth.http import (
     management,
     oauth,
     openapi,
+    pages,
+    ticket_pages,
     userinfo,
 )
 from services.auth.http.management.guard import guarded
@@ -69,7 +72,29 @@ _AUTHENTICATION: Final = [
     Operation(method="GET", path="/livez", endpoint=health.livez, tag="health"),
     Operation(method="GET", path="/readyz", endpoint=health.readyz, tag="health"),
 ]
-OPERATIONS: Final = [*_AUTHENTICATION, *management.OPERATIONS]
+_GETS: Final = {
+    "/authorize": authorize.authorize,
+    "/u/login": authorize.login_page,
+    "/u/signup": authorize.signup_page,
+    "/u/forgot-password": authorize.forgot_page,
+    "/u/reset-password": ticket_pages.reset_page,
+    "/u/email-verification": ticket_pages.verify_page,
+    "/u/style.css": pages.style,
+    "/v2/logout": authorize.logout,
+    "/oidc/logout": authorize.logout,
+}
+_POSTS: Final = {
+    "/u/login": authorize.log_in,
+    "/u/signup": authorize.sign_up,
+    "/u/forgot-password": authorize.forgot,
+    "/u/reset-password": ticket_pages.reset,
+    "/u/email-verification": ticket_pages.verify,
+}
+_PAGES: Final = [
+    *(Operation(method="GET", path=p, endpoint=e, tag="hosted pages") for p, e in _GETS.items()),
+    *(Operation(method="POST", path=p, endpoint=e, tag="hosted pages") for p, e in _POSTS.items()),
+]
+OPERATIONS: Final = [*_AUTHENTICATION, *_PAGES, *management.OPERATIONS]
 
 
 def routes() -> list[Route]:

@@ -1,0 +1,436 @@
+"""`/authorize`, the hosted login behind it, and logout (RFC 6749, section 4.1; C§7.3)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+from pydantic import Field, ValidationError
+from starlette.requests import Request
+from starlette.responses import Response
+
+from services.auth.authorizations import SESSION_LIFETIME, Asked
+from services.auth.clients import Client
+from services.auth.connections import Connection
+from services.auth.http.bodies import BadBody, Body, fields, validate
+from services.auth.http.cross_origin import COOKIE as VERIFIER_COOKIE
+from services.auth.http.oauth import Refuse, scope_for_authorize
+from services.auth.http.pages import (
+    BROWSER_COOKIE,
+    SESSION_COOKIE,
+    STATE_SECONDS,
+    BadState,
+    Transaction,
+    browser_of,
+    check_csrf,
+    csrf,
+    fingerprint,
+    message,
+    new_browser,
+    redirect,
+    render,
+    seal,
+    set_cookie,
+    unseal,
+)
+from services.auth.http.state import State, caller, state
+from services.auth.login import LoginRequest, Refused
+from services.auth.logs import Entry
+from services.auth.new_users import NewUser
+from services.auth.problems import INVALID_SIGNUP, FlowEnded
+from services.auth.users import User
+from shared.errors import Unavailable
+
+TRY_LATER: Final = "Something went wrong, please try again later."
+_EXPIRED: Final = "This page is too old, or was opened in another browser. Go back to the application and try again."
+Text = Annotated[str, Field(max_length=2048)]
+
+
+class AuthorizeRequest(Body):
+    """The query of `/authorize`."""
+
+    client_id: Annotated[str, Field(min_length=1, max_length=128)]
+    redirect_uri: Text
+    response_type: Annotated[str, Field(max_length=100)] = "code"
+    scope: Annotated[str, Field(max_length=1024)] | None = None
+    state: Text | None = None
+    nonce: Annotated[str, Field(max_length=512)] | None = None
+    audience: Annotated[str, Field(max_length=512)] | None = None
+    connection: Annotated[str, Field(max_length=140)] | None = None
+    code_challenge: Annotated[str, Field(min_length=43, max_length=128)] | None = None
+    code_challenge_method: Annotated[str, Field(pattern="^(S256|plain)$")] = "plain"
+    login_hint: Annotated[str, Field(max_length=320)] | None = None
+    prompt: Annotated[str, Field(max_length=50)] | None = None
+    login_ticket: Annotated[str, Field(max_length=200)] | None = None
+
+
+async def authorize(http_request: Request) -> Response:
+    """`GET /authorize`: to the login page, or straight back for who is logged in."""
+    app = state(http_request)
+    query = {name: value for name, value in http_request.query_params.items() if value}
+    client = await app.clients.get(query.get("client_id", "")[:128])
+    target = query.get("redirect_uri")
+    # Until both are known to belong together nobody is sent anywhere (RFC 6749, section 4.1.2.1).
+    if client is None or target is None or target not in client.known.callbacks:
+        text = (
+            "The application is unknown, or its redirect_uri is not one of its allowed callbacks."
+        )
+        return message("This login can't go on", text, status=400)
+    try:
+        asked = validate(AuthorizeRequest, query)
+        return await _authorize(app, http_request, client, asked)
+    except BadBody as error:
+        return _back(target, query.get("state"), "invalid_request", error.message)
+    except Refuse:
+        text = f"Service not found: {query.get('audience', '')[:200]}"
+        return _back(target, query.get("state"), "access_denied", text)
+
+
+async def _authorize(
+    app: State, http_request: Request, client: Client, asked: AuthorizeRequest
+) -> Response:
+    problem = _objection(client, asked)
+    if problem is not None:
+        return _back(asked.redirect_uri, asked.state, *problem)
+    wanted = Asked(
+        client_id=client.client_id,
+        redirect_uri=asked.redirect_uri,
+        scope=await scope_for_authorize(app, asked.scope, asked.audience),
+        audience=asked.audience,
+        nonce=asked.nonce,
+        code_challenge=asked.code_challenge,
+        code_challenge_method=asked.code_challenge_method if asked.code_challenge else None,
+    )
+    if asked.login_ticket is not None:
+        return await _redeem(app, http_request, asked, wanted)
+    user = await _session_user(app, http_request)
+    if user is not None and asked.prompt != "login":
+        return await _code(app, wanted, asked.state, user)
+    if asked.prompt == "none":
+        return _back(asked.redirect_uri, asked.state, "login_required", "Login required")
+    connection = await _connection(app, client, asked.connection)
+    if connection is None:
+        text = "No connection is enabled for the client."
+        return _back(asked.redirect_uri, asked.state, "invalid_request", text)
+    return _to_login(app, http_request, client, connection, asked, wanted)
+
+
+def _objection(client: Client, asked: AuthorizeRequest) -> tuple[str, str] | None:
+    if asked.response_type != "code":
+        return "unsupported_response_type", "Only response_type=code is supported."
+    if "authorization_code" not in client.grant_types:
+        text = "Grant type 'authorization_code' not allowed for the client."
+        return "unauthorized_client", text
+    if client.auth_method == "none" and asked.code_challenge is None:
+        return "invalid_request", "A public client must send a code_challenge (RFC 7636)."
+    return None
+
+
+def _to_login(
+    app: State,
+    http_request: Request,
+    client: Client,
+    connection: Connection,
+    asked: AuthorizeRequest,
+    wanted: Asked,
+) -> Response:
+    browser = browser_of(http_request) or new_browser()
+    transaction = Transaction(
+        asked=wanted,
+        connection=connection.name,
+        application=client.name,
+        oauth_state=asked.state,
+        login_hint=asked.login_hint or "",
+        expires=app.its.database.now().timestamp() + STATE_SECONDS,
+        browser=fingerprint(browser),
+    )
+    response = redirect("/u/login", {"state": seal(app, transaction)})
+    set_cookie(app, response, BROWSER_COOKIE, browser, STATE_SECONDS)
+    return response
+
+
+async def _redeem(
+    app: State, http_request: Request, asked: AuthorizeRequest, wanted: Asked
+) -> Response:
+    """A login ticket of cross-origin authentication, from the browser that got it (C§7.2)."""
+    verifier = http_request.cookies.get(VERIFIER_COOKIE)
+    user_id = await app.authorizations.redeem_login_ticket(
+        asked.login_ticket or "", wanted.client_id, verifier
+    )
+    user = None if user_id is None else await app.its.users.get(user_id)
+    if user is None or user.blocked:
+        return _back(asked.redirect_uri, asked.state, "access_denied", "Invalid login ticket")
+    response = await _code(app, wanted, asked.state, user)
+    await _log_in(app, response, user)
+    return response
+
+
+async def login_page(http_request: Request) -> Response:
+    """`GET /u/login`: the login form."""
+    app, text = state(http_request), http_request.query_params.get("state")
+    try:
+        transaction = unseal(app, http_request, text)
+    except BadState:
+        return _expired()
+    return await _login_form(app, http_request, transaction, text or "")
+
+
+async def _login_form(
+    app: State, http_request: Request, transaction: Transaction, text: str, **variables: Any
+) -> Response:
+    connection = await app.its.connections.by_name(transaction.connection)
+    shown: dict[str, Any] = {
+        "username": transaction.login_hint,
+        "signup": connection is not None and not connection.disable_signup,
+        "usernames": connection is not None and connection.requires_username,
+    } | variables
+    return render(
+        "login.html",
+        redirects_to=transaction.asked.redirect_uri,
+        title="Log in",
+        application=transaction.application,
+        state=text,
+        csrf=csrf(app, http_request, text),
+        **shown,
+    )
+
+
+async def log_in(http_request: Request) -> Response:
+    """`POST /u/login`: the form came back."""
+    app = state(http_request)
+    try:
+        form, transaction, client, connection = await _form(app, http_request)
+    except (BadState, BadBody):
+        return _expired()
+    username, password = form.get("username", "")[:320], form.get("password", "")[:1024]
+    if not username or not password:
+        problem = "Both fields are needed."
+        return await _login_form(
+            app, http_request, transaction, form["state"], username=username, problem=problem
+        )
+    login = LoginRequest(
+        connection=connection,
+        identifier=username,
+        password=password,
+        caller=caller(http_request, client),
+    )
+    answer = await app.complete(app.logins.login(login))
+    if isinstance(answer, Refused):
+        refusal = answer.refusal
+        said = refusal.error in {"invalid_grant", "unauthorized"} or refusal.result == "denied"
+        return await _login_form(
+            app,
+            http_request,
+            transaction,
+            form["state"],
+            status=refusal.status,
+            username=username,
+            problem=refusal.description if said else TRY_LATER,
+        )
+    if not answer.user.stored:
+        text = "Users of this connection are not kept, so they can't log in here."
+        return message("This login can't go on", text, status=400)
+    return await _logged_in(app, transaction, answer.user)
+
+
+async def signup_page(http_request: Request) -> Response:
+    """`GET /u/signup`: the sign-up form."""
+    app, text = state(http_request), http_request.query_params.get("state")
+    try:
+        transaction = unseal(app, http_request, text)
+    except BadState:
+        return _expired()
+    connection = await app.its.connections.by_name(transaction.connection)
+    if connection is None or connection.disable_signup:
+        return message("Sign up", "Public sign up is disabled.", status=403)
+    return _signup_form(app, http_request, transaction, connection, text or "")
+
+
+def _signup_form(
+    app: State,
+    http_request: Request,
+    transaction: Transaction,
+    connection: Connection,
+    text: str,
+    **variables: Any,
+) -> Response:
+    shown = {"email": transaction.login_hint, "username": ""} | variables
+    return render(
+        "signup.html",
+        redirects_to=transaction.asked.redirect_uri,
+        title="Sign up",
+        application=transaction.application,
+        state=text,
+        csrf=csrf(app, http_request, text),
+        usernames=connection.requires_username,
+        **shown,
+    )
+
+
+async def sign_up(http_request: Request) -> Response:
+    """`POST /u/signup`: create the account, and go on as logged in."""
+    app = state(http_request)
+    try:
+        form, transaction, client, connection = await _form(app, http_request)
+    except (BadState, BadBody):
+        return _expired()
+    names = {name: form[name] for name in ("email", "username", "password") if form.get(name)}
+    shown: dict[str, Any] = {"email": form.get("email", ""), "username": form.get("username", "")}
+    try:
+        user = NewUser.model_validate(names)
+        work = app.signups.sign_up(connection, user, caller(http_request, client))
+        created = await app.complete(work)
+    except ValidationError:
+        shown |= {"problem": "That is no e-mail address or username."}
+    except FlowEnded as error:
+        problem = error.problem
+        told = (
+            "That is not possible with this address. Do you have an account already?"
+            if problem is INVALID_SIGNUP
+            else problem.text
+        )
+        lines = None if problem.policy is None else problem.policy.replace("*", "").splitlines()
+        shown |= {"problem": told, "rules": lines}
+    except Unavailable:
+        shown |= {"problem": TRY_LATER}
+    else:
+        return await _logged_in(app, transaction, created)
+    return _signup_form(
+        app, http_request, transaction, connection, form["state"], status=400, **shown
+    )
+
+
+async def forgot_page(http_request: Request) -> Response:
+    """`GET /u/forgot-password`: whose password is it?"""
+    app, text = state(http_request), http_request.query_params.get("state")
+    try:
+        transaction = unseal(app, http_request, text)
+    except BadState:
+        return _expired()
+    return render(
+        "forgot.html",
+        title="Forgot the password?",
+        application=transaction.application,
+        state=text,
+        csrf=csrf(app, http_request, text or ""),
+    )
+
+
+async def forgot(http_request: Request) -> Response:
+    """`POST /u/forgot-password`: everybody is told the same."""
+    app = state(http_request)
+    try:
+        form, transaction, client, connection = await _form(app, http_request)
+    except (BadState, BadBody):
+        return _expired()
+    email = form.get("email", "")[:254]
+    if email:
+        who = caller(http_request, client)
+        app.after_the_answer(app.resets.forgot(connection, email, who))
+    return message(
+        "Look into your mail",
+        "If the address belongs to an account, a link is on its way to it.",
+        application=transaction.application,
+        link=f"/u/login?state={form['state']}",
+        link_text="Back to the login",
+    )
+
+
+async def logout(http_request: Request) -> Response:
+    """`GET /v2/logout` and `/oidc/logout`: end the session, and go where the client allows."""
+    app, query = state(http_request), http_request.query_params
+    session = http_request.cookies.get(SESSION_COOKIE)
+    user = await _session_user(app, http_request)
+    await app.authorizations.end_session(session)
+    client = await app.clients.get(query.get("client_id", "")[:128])
+    target = query.get("returnTo") or query.get("post_logout_redirect_uri")
+    allowed = set((await app.tenant.known()).allowed_logout_urls)
+    if client is not None:
+        allowed |= set(client.known.allowed_logout_urls)
+    if target is not None and target not in allowed:
+        text = "You are logged out. The address to go on to is not one of the allowed logout URLs."
+        response = message("Logged out", text, status=400)
+    elif target is not None:
+        response = redirect(target, {"state": query.get("state")})
+    else:
+        response = message("Logged out", "You are logged out.")
+    response.delete_cookie(SESSION_COOKIE, path="/")
+    if user is not None:
+        await _note(app, "slo", http_request, client, user)
+    return response
+
+
+async def _form(
+    app: State, http_request: Request
+) -> tuple[dict[str, str], Transaction, Client, Connection]:
+    """A form of ours, and what it belongs to. Raises BadState, BadBody."""
+    values = await fields(http_request)
+    form = {name: value for name, value in values.items() if isinstance(value, str)}
+    text = form.setdefault("state", "")
+    transaction = unseal(app, http_request, text)
+    check_csrf(app, http_request, text, form.get("csrf", ""))
+    client = await app.clients.get(transaction.asked.client_id)
+    connection = await app.its.connections.by_name(transaction.connection)
+    if client is None or connection is None:
+        raise BadState
+    if client.client_id not in connection.enabled_clients:
+        raise BadState
+    return form, transaction, client, connection
+
+
+async def _logged_in(app: State, transaction: Transaction, user: User) -> Response:
+    response = await _code(app, transaction.asked, transaction.oauth_state, user)
+    await _log_in(app, response, user)
+    return response
+
+
+async def _log_in(app: State, response: Response, user: User) -> None:
+    session = await app.authorizations.start_session(user.user_id)
+    seconds = int(SESSION_LIFETIME.total_seconds())
+    set_cookie(app, response, SESSION_COOKIE, session, seconds)
+
+
+async def _code(app: State, asked: Asked, oauth_state: str | None, user: User) -> Response:
+    code = await app.authorizations.code(asked, user.user_id)
+    return redirect(asked.redirect_uri, {"code": code, "state": oauth_state})
+
+
+async def _session_user(app: State, http_request: Request) -> User | None:
+    session = http_request.cookies.get(SESSION_COOKIE, "")[:200]
+    user_id = await app.authorizations.session_user(session)
+    user = None if user_id is None else await app.its.users.get(user_id)
+    return None if user is None or user.blocked else user
+
+
+async def _connection(app: State, client: Client, name: str | None) -> Connection | None:
+    """The one that was named, the tenant's default, or the client's first."""
+    wanted = name or (await app.tenant.known()).default_directory
+    if wanted is not None:
+        found = await app.its.connections.by_name(wanted)
+        if found is not None and client.client_id in found.enabled_clients:
+            return found
+        if name is not None:
+            return None
+    return await app.its.connections.first_for(client.client_id)
+
+
+def _back(target: str, oauth_state: str | None, error: str, description: str) -> Response:
+    """An error for the application (RFC 6749, section 4.1.2.1)."""
+    parameters = {"error": error, "error_description": description, "state": oauth_state}
+    return redirect(target, parameters)
+
+
+def _expired() -> Response:
+    return message("This page is too old", _EXPIRED, status=400)
+
+
+async def _note(
+    app: State, kind: str, http_request: Request, client: Client | None, user: User
+) -> None:
+    entry = Entry(
+        type=kind,
+        caller=caller(http_request, client),
+        connection_id=user.connection_id,
+        user_id=user.user_id,
+        user_name=user.email or user.username,
+    )
+    await app.its.logs.write(entry)
