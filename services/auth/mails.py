@@ -10,7 +10,6 @@ import asyncio
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from email.message import EmailMessage
 from email.utils import format_datetime, make_msgid
@@ -24,6 +23,7 @@ import structlog
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from services.auth import metrics
+from services.auth.post import Post
 from shared.contracts import Sealed
 from shared.database import Database, Session
 from shared.sealing import KeyRing
@@ -43,15 +43,6 @@ _TEMPLATES: Final = Environment(
     undefined=StrictUndefined,
     trim_blocks=True,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Post:
-    """Where mails go: a server, a folder, or nowhere yet."""
-
-    sender: str
-    server: str | None = field(default=None, repr=False)
-    folder: Path | None = None
 
 
 class Mails:

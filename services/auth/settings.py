@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator
 
-from services.auth.mails import Post
+from services.auth.post import Post
 from shared.settings import ServiceSettings
 
 

@@ -17,6 +17,8 @@ class Bundle:
     scripts: Mapping[Action, str] = field(repr=False)
     configuration: Mapping[str, str] = field(repr=False)
     with_context: bool = False
+    magic_globals: bool = False
+    """Whether `mysql`, `request` and their like are there without `require` (C§4.4)."""
 
     @property
     def key(self) -> tuple[str, str]:

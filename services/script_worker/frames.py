@@ -34,6 +34,7 @@ LIMITS: Final = {
 _MAX_RESULT_FRAME: Final = RESULT_BYTES + 256 * 1024
 _MAX_STACK: Final = 16 * 1024
 _MAX_VIOLATIONS: Final = 16
+MAX_MAPPED: Final = 32
 Level = Literal["log", "info", "warn", "error", "debug", "trace"]
 _LEVELS: Final = frozenset(get_args(Level))
 _DETAILS: Final = {str(detail): detail for detail in Detail}
@@ -70,6 +71,14 @@ class Broken:
 
 
 @dataclass(frozen=True, slots=True)
+class Mapped:
+    """A module that a script asked for, and what it was given instead."""
+
+    asked: str
+    got: str
+
+
+@dataclass(frozen=True, slots=True)
 class Ready:
     """The runner is up and has loaded what it was asked to."""
 
@@ -81,6 +90,7 @@ class Bound:
     """All scripts are compiled."""
 
     actions: tuple[str, ...]
+    mapped: tuple[Mapped, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +124,7 @@ class Result:
     violations: tuple[Broken, ...]
     heap: int
     handles: int
+    mapped: tuple[Mapped, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +180,11 @@ def hello(modules: str, preload: Sequence[str]) -> bytes:
 
 
 def bind(
-    scripts: Mapping[Action, str], configuration: Mapping[str, str], *, with_context: bool
+    scripts: Mapping[Action, str],
+    configuration: Mapping[str, str],
+    *,
+    with_context: bool,
+    magic_globals: bool = False,
 ) -> bytes:
     """The scripts that this runner will run for the rest of its life."""
     return encode(
@@ -178,6 +193,7 @@ def bind(
             "scripts": {str(action): text for action, text in scripts.items()},
             "configuration": dict(configuration),
             "with_context": with_context,
+            "magic_globals": magic_globals,
         }
     )
 
@@ -313,6 +329,16 @@ def _broken(value: dict[str, Any]) -> Broken:
     return Broken(kind, _text(value.get("message")))
 
 
+def _mapped(fields: dict[str, Any]) -> tuple[Mapped, ...]:
+    given = fields.get("mapped")
+    if not given:
+        return ()
+    return tuple(
+        Mapped(str(_text(each["asked"], 128)), str(_text(each["got"], 128)))
+        for each in given[:MAX_MAPPED]
+    )
+
+
 def _read_ready(fields: dict[str, Any], _size: int) -> Ready:
     if fields["proto"] != PROTOCOL:
         raise ProtocolError("another protocol version")
@@ -320,7 +346,8 @@ def _read_ready(fields: dict[str, Any], _size: int) -> Ready:
 
 
 def _read_bound(fields: dict[str, Any], _size: int) -> Bound:
-    return Bound(tuple(str(_text(action, 64)) for action in fields["actions"][:64]))
+    actions = tuple(str(_text(action, 64)) for action in fields["actions"][:64])
+    return Bound(actions, _mapped(fields))
 
 
 def _read_bind_error(fields: dict[str, Any], _size: int) -> BindError:
@@ -354,6 +381,7 @@ def _read_result(fields: dict[str, Any], size: int) -> Result:
         violations=tuple(map(_broken, broken[:_MAX_VIOLATIONS])) if broken else (),
         heap=_count(fields.get("heap", 0)),
         handles=_count(fields.get("handles", 0)),
+        mapped=_mapped(fields),
     )
 
 

@@ -37,6 +37,7 @@ from services.script_worker.frames import (
     Frame,
     Late,
     Log,
+    Mapped,
     ProtocolError,
     Ready,
     Result,
@@ -202,6 +203,8 @@ class NodeProcess(asyncio.Protocol):
         self.born = self.used = self.bound_at = self._loop.time()
         self.uses = 0
         self.node = ""
+        self.mapped: tuple[Mapped, ...] = ()
+        """What its scripts asked for and got otherwise, since it was bound."""
         self.growth = Growth()
 
     def __repr__(self) -> str:
@@ -258,9 +261,15 @@ class NodeProcess(asyncio.Protocol):
 
     async def bind(self, bundle: Bundle, deadline: float) -> Answer:
         """Give it its scripts; afterwards it belongs to this bundle for life."""
-        data = frames.bind(bundle.scripts, bundle.configuration, with_context=bundle.with_context)
+        data = frames.bind(
+            bundle.scripts,
+            bundle.configuration,
+            with_context=bundle.with_context,
+            magic_globals=bundle.magic_globals,
+        )
         answer = await self._ask(data, None, deadline)
         if isinstance(answer.frame, Bound):
+            self._note_mapped(answer.frame.mapped)
             self.state = State.BOUND
             self.bound_at = self._loop.time()
         return answer
@@ -276,6 +285,8 @@ class NodeProcess(asyncio.Protocol):
         answer = await self._ask(data, id, deadline)
         if isinstance(answer.frame, Result):
             self.growth.sample(answer.frame.heap, answer.frame.handles)
+            if answer.frame.mapped:
+                self._note_mapped(answer.frame.mapped)
         return answer
 
     def retire(self, reason: RetireReason) -> None:
@@ -334,6 +345,9 @@ class NodeProcess(asyncio.Protocol):
             raise
         finally:
             self._answering = self._id = None
+
+    def _note_mapped(self, mapped: tuple[Mapped, ...]) -> None:
+        self.mapped = (*self.mapped, *mapped)[: frames.MAX_MAPPED]
 
     def _settle(self, frame: Result | Bound | BindError | None, failure: Failed | None) -> None:
         """The first answer wins; whatever comes later is `_stray`."""

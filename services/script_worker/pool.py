@@ -23,7 +23,14 @@ from typing import Any, Final, Literal, Self
 import structlog
 
 from services.script_worker.bundle import Bundle
-from services.script_worker.frames import BindError, Broken, FrameTooLarge, Log, Result
+from services.script_worker.frames import (
+    BindError,
+    Broken,
+    FrameTooLarge,
+    Log,
+    Mapped,
+    Result,
+)
 from services.script_worker.node_process import (
     Answer,
     NodeCommand,
@@ -117,6 +124,8 @@ class Run:
     bound: timedelta = timedelta(0)
     ran: timedelta = timedelta(0)
     runner: RunnerFacts | None = None
+    mapped: tuple[Mapped, ...] = ()
+    """Modules that the runner's scripts asked for and got otherwise, so far."""
 
 
 Source = Literal["warm", "blank", "cold"]
@@ -194,6 +203,7 @@ class _Attempt:
     bound: float = 0.0
     ran: float = 0.0
     runner: RunnerFacts | None = None
+    mapped: tuple[Mapped, ...] = ()
 
 
 @dataclass(slots=True, eq=False)
@@ -349,7 +359,7 @@ class Pool:
                     call.action, call.arguments, call.context, call.deadline
                 )
             ran = perf_counter() - ready
-            return _Attempt(answer, ready - began, ran, self._facts(lease))
+            return _Attempt(answer, ready - began, ran, self._facts(lease), process.mapped)
         except FrameTooLarge as error:
             return _Attempt(Answer(failure=Failed.of(Detail.RESULT_TOO_LARGE, f"call: {error}")))
         except BaseException:
@@ -406,7 +416,8 @@ class Pool:
             outcome = answer.failure or Failed.of(Detail.PROTOCOL_ERROR)
         bound, ran = timedelta(seconds=attempt.bound), timedelta(seconds=attempt.ran)
         if isinstance(outcome, Value) and not answer.violations and not answer.console:
-            return Run(outcome, (), (), bound, ran, attempt.runner)  # no text to redact
+            # No text to redact.
+            return Run(outcome, (), (), bound, ran, attempt.runner, attempt.mapped)
         shelf = self._shelves.get(call.bundle.key)
         forms = shelf.configuration if shelf else ConfigurationForms(call.bundle.configuration)
         earlier = shelf.recent if shelf else ()
@@ -418,6 +429,7 @@ class Pool:
             bound=bound,
             ran=ran,
             runner=attempt.runner,
+            mapped=attempt.mapped,
         )
 
     # -- who gets which process ---------------------------------------------------------------

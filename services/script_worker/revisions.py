@@ -22,7 +22,7 @@ CACHED_REVISIONS: Final = 512
 """A bundle is at most some hundred kilobytes; 512 cover the connections of a busy worker."""
 
 _SELECT: Final = """
-SELECT scripts, configuration, with_context FROM connection_revisions
+SELECT scripts, configuration, with_context, magic_globals FROM connection_revisions
 WHERE connection_id = $1 AND revision = $2
 """
 
@@ -35,6 +35,7 @@ class _Row(BaseModel):
     scripts: dict[Action, str]
     configuration: dict[str, Sealed]
     with_context: bool
+    magic_globals: bool = False
 
 
 _ROW: Final = TypeAdapter(_Row)
@@ -85,4 +86,5 @@ class Revisions:
             scripts=stored.scripts,
             configuration=configuration,
             with_context=stored.with_context,
+            magic_globals=stored.magic_globals,
         )

@@ -87,6 +87,11 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--context", metavar="JSON", help="pass a context argument, before the callback"
     )
+    made.add_argument(
+        "--magic-globals",
+        action="store_true",
+        help="offer mysql, request and their like without require, as Node 12 did",
+    )
     made.add_argument("--deadline", metavar="S", type=_seconds, default=20.0)
     made.add_argument("--repeat", metavar="N", type=_count, default=1)
     made.add_argument("--json", action="store_true", help="print one JSON object")
@@ -122,6 +127,7 @@ def read(arguments: argparse.Namespace) -> Trial:
         scripts={action: _file(arguments.script)},
         configuration=_configuration(arguments.configuration),
         with_context=arguments.context is not None,
+        magic_globals=arguments.magic_globals,
     )
     values = _json(arguments.args, "--args", list)
     names = ARGUMENTS[action]
@@ -185,6 +191,7 @@ def as_json(report: Report) -> dict[str, Any]:
             for violation in (*done.violations, *report.late)
         ],
         "console": [line.model_dump() for line in done.console],
+        "mapped": [{"asked": each.asked, "got": each.got} for each in done.mapped],
         "timings": {
             "bound_ms": _milliseconds(done.bound),
             "ran_ms": _milliseconds(done.ran),
@@ -205,6 +212,8 @@ def as_text(report: Report) -> Iterator[str]:
         yield f"  {name:<8} " + text.replace("\n", "\n" + " " * 11)
     for violation in (*done.violations, *report.late):
         yield f"violation: {violation.kind} {violation.message or ''}".rstrip()
+    for each in done.mapped:
+        yield f"mapped: {each.asked} -> {each.got}"
     for line in done.console:
         yield f"console.{line.level}: {line.text}{' …' if line.truncated else ''}"
     yield f"ready in {_duration(done.bound.total_seconds())}, ran {_duration(done.ran.total_seconds())}"

@@ -82,10 +82,11 @@ export class Runner {
 
   /**
    * @param {Record<string, string>} scripts
-   * @param {{configuration?: object, withContext?: boolean}} [options]
+   * @param {{configuration?: object, withContext?: boolean, magicGlobals?: boolean}} [options]
    */
-  bind(scripts, { configuration = {}, withContext = false } = {}) {
-    this.send({ t: 'bind', scripts, configuration, with_context: withContext });
+  bind(scripts, { configuration = {}, withContext = false, magicGlobals = false } = {}) {
+    const flags = { with_context: withContext, magic_globals: magicGlobals };
+    this.send({ t: 'bind', scripts, configuration, ...flags });
     return this.next('bound', 'bind_error');
   }
 

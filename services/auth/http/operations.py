@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -36,7 +37,6 @@ class Operation:
 
     @property
     def id(self) -> str:
-        """Unique in the document."""
-        return (
-            f"{self.tag.replace(' ', '_').lower()}_{self.endpoint.__name__}_{self.method.lower()}"
-        )
+        """Unique in the document: the method and the path in words."""
+        words = re.sub(r"[^A-Za-z0-9]+", "_", self.path.removeprefix(API)).strip("_")
+        return f"{self.method.lower()}_{words}"

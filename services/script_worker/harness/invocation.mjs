@@ -38,11 +38,13 @@ export class Invocation {
    * @param {{result_bytes: number, depth: number}} limits
    * @param {(json: string) => void} send
    * @param {() => void} ended called just before the result leaves
+   * @param {() => string} [notes] more members for the result's JSON, each after a comma
    */
-  constructor(id, limits, send, ended) {
+  constructor(id, limits, send, ended, notes = () => '') {
     this.idJson = stringify(id);
     this.limits = limits;
     this.send = send;
+    this.notes = notes;
     this.ended = ended;
     /** Told how to read the outcome, not the outcome: reading runs code of the script's. */
     this.settle = settleOnce((/** @type {() => string} */ read) => {
@@ -124,7 +126,7 @@ export class Invocation {
     this.ended();
     this.send(
       `{"t":"result","id":${this.idJson},${this.#body},"us":${us},"violations":[${violations}],` +
-        `"heap":${heap},"handles":${handles}}`,
+        `"heap":${heap},"handles":${handles}${this.notes()}}`,
     );
   }
 }

@@ -20,6 +20,8 @@ import { watchExits } from './exits.mjs';
 import { Decoder, send } from './frames.mjs';
 import { Invocation } from './invocation.mjs';
 import { BindFailure, load } from './loader.mjs';
+import { installMagicGlobals } from './magic-globals.mjs';
+import { Mappings } from './mappings.mjs';
 import { createScriptRequire } from './modules.mjs';
 import { apply, isObject, onRejection, reallyExit, stringify } from './primordials.mjs';
 
@@ -32,6 +34,7 @@ const decoder = new Decoder();
 let limits;
 /** @type {Console} */
 let lines;
+const mappings = new Mappings();
 /** @type {(name: string) => unknown} */
 let scriptRequire;
 /** @type {Record<string, Function>} */
@@ -50,7 +53,7 @@ function hello(frame) {
   if (frame.proto !== PROTOCOL) reallyExit(EXIT_CODES.PROTOCOL);
   limits = frame.limits;
   lines = new Console(limits, send);
-  scriptRequire = createScriptRequire(frame.modules);
+  scriptRequire = createScriptRequire(frame.modules, mappings.report);
   for (const name of frame.preload) {
     try {
       scriptRequire(name);
@@ -70,10 +73,12 @@ function hello(frame) {
   send(`{"t":"ready","proto":${PROTOCOL},"node":"${process.version}","pid":${process.pid}}`);
 }
 
-/** @param {{scripts: Record<string, string>, configuration: Record<string, string>, with_context: boolean}} frame */
+/** @param {{scripts: Record<string, string>, configuration: Record<string, string>, with_context: boolean, magic_globals?: boolean}} frame */
 function bind(frame) {
   const began = process.hrtime.bigint();
   withContext = frame.with_context;
+  mappings.forget(); // what was loaded ahead is nobody's
+  if (frame.magic_globals) installMagicGlobals(scriptRequire);
   Object.defineProperty(globalThis, 'configuration', { value: Object.freeze(frame.configuration) });
   for (const [action, text] of Object.entries(frame.scripts)) {
     const loaded = load(action, text, scriptRequire);
@@ -87,16 +92,19 @@ function bind(frame) {
     bound[action] = loaded;
   }
   const us = (process.hrtime.bigint() - began) / 1000n;
-  send(`{"t":"bound","actions":${stringify(Object.keys(bound))},"us":${us}}`);
+  const actions = stringify(Object.keys(bound));
+  send(`{"t":"bound","actions":${actions},"us":${us}${mappings.take()}}`);
+}
+
+function ended() {
+  current = null;
+  lines.attribute(null);
+  channel.ref();
 }
 
 /** @param {{id: string, action: string, args: unknown[], context: object}} frame */
 function invoke(frame) {
-  const invocation = new Invocation(frame.id, limits, send, () => {
-    current = null;
-    lines.attribute(null);
-    channel.ref();
-  });
+  const invocation = new Invocation(frame.id, limits, send, ended, mappings.take);
   current = invocation;
   lastId = invocation.idJson;
   lines.attribute(invocation.idJson);

@@ -18,6 +18,8 @@ from services.auth.users import iso
 
 Name = Annotated[str, Field(pattern=r"^[a-zA-Z0-9](-[a-zA-Z0-9]|[a-zA-Z0-9])*$", max_length=128)]
 ShortText = Annotated[str, Field(max_length=255)]
+REVISION: Final = "x-trickle-revision"
+"""Header of our own: which revision an answer shows, for a client that compares."""
 
 
 class ConnectionChanges(Body):
@@ -86,7 +88,9 @@ async def get_connection(http_request: Request) -> Response:
     connection = await _connection(http_request)
     if connection is None:
         return _unknown()
-    return JSONResponse(page(http_request).chosen(connection.public()))
+    return JSONResponse(
+        page(http_request).chosen(connection.public()), headers=_revision(connection)
+    )
 
 
 async def update_connection(http_request: Request) -> Response:
@@ -100,7 +104,7 @@ async def update_connection(http_request: Request) -> Response:
         check_options(asked.options)
     changes = {name: getattr(asked, name) for name in asked.model_fields_set}
     changed = await state(http_request).its.connections.update(connection, changes)
-    return JSONResponse(changed.public())
+    return JSONResponse(changed.public(), headers=_revision(changed))
 
 
 async def delete_connection(http_request: Request) -> Response:
@@ -245,3 +249,7 @@ OPERATIONS: Final = [
         status=204,
     ),
 ]
+
+
+def _revision(connection: Connection) -> dict[str, str]:
+    return {REVISION: str(connection.revision)}

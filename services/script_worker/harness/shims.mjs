@@ -1,0 +1,527 @@
+// @ts-check
+/**
+ * What drivers did when old scripts were written (C§5.2), laid over the drivers that are shipped.
+ *
+ * Rule 1: a shim adds. What the current driver offers stays as it is, promises included.
+ * Rule 2: a callback is called from a fresh tick: what it throws is the script's error, and never
+ *         the rejection of a promise that nobody holds.
+ */
+import { createHash } from 'node:crypto';
+
+const { apply } = Reflect;
+const nextTick = process.nextTick;
+const LEGACY = Symbol('legacy'); // marks what is shimmed already
+
+/** @type {Map<string, (exported: any) => any>} */
+export const SHIMS = new Map(
+  Object.entries({ crypto, jsonwebtoken, lodash, mongodb, mysql, pg, tedious, uuid }),
+);
+
+/**
+ * A module's properties, getters and all, on an object of our own, without those we replace.
+ * @param {any} target
+ * @param {any} exported
+ * @param {Record<string, any>} replaced
+ */
+function like(target, exported, replaced) {
+  const descriptors = /** @type {any} */ (Object.getOwnPropertyDescriptors(exported));
+  for (const name of Reflect.ownKeys(target)) delete descriptors[name];
+  for (const name of Object.keys(replaced)) delete descriptors[name];
+  Object.defineProperties(target, descriptors);
+  for (const [name, value] of Object.entries(replaced)) {
+    Object.defineProperty(target, name, { value, writable: true, configurable: true });
+  }
+  return target;
+}
+
+// -- mysql ----------------------------------------------------------------------------------------
+
+/** `mysql({…})`, which only the magic global ever understood, is in all published templates. */
+function mysql(/** @type {any} */ exported) {
+  const call = (/** @type {any} */ options) => exported.createConnection(options);
+  return like(call, exported, {});
+}
+
+// -- pg -------------------------------------------------------------------------------------------
+
+const POOL_SIZE = 10; // what pg had until it dropped `connect`
+
+/** `pg.connect(where, (err, client, done))` and `pg.end()`, gone since pg 7. */
+function pg(/** @type {any} */ exported) {
+  if (exported.connect) return exported;
+  /** @type {Map<string, any>} */
+  const pools = new Map();
+
+  function poolFor(/** @type {any} */ where) {
+    const key = JSON.stringify(where) ?? '';
+    let pool = pools.get(key);
+    if (pool === undefined) {
+      const config = typeof where === 'string' ? { connectionString: where } : where;
+      pool = new exported.Pool({ max: POOL_SIZE, allowExitOnIdle: true, ...config });
+      // An idle client was cut off: the pool has dropped it, and the next call gets another.
+      pool.on('error', () => {});
+      pools.set(key, pool);
+    }
+    return pool;
+  }
+
+  exported.connect = function connect(/** @type {any} */ where, /** @type {any} */ callback) {
+    if (typeof where === 'function') return connect(undefined, where);
+    poolFor(where).connect(
+      (/** @type {any} */ error, /** @type {any} */ client, /** @type {any} */ done) => {
+        if (client) queriesAreEmitters(client);
+        callback(error, client, done);
+      },
+    );
+  };
+  exported.end = (/** @type {any} */ callback) => {
+    const ended = Promise.all([...pools.values()].map((pool) => pool.end()));
+    pools.clear();
+    if (typeof callback === 'function') toCallback(ended, callback, () => undefined);
+  };
+  return exported;
+}
+
+/** `client.query(text).on('row', …)`: what a query without a callback was before pg 7. */
+function queriesAreEmitters(/** @type {any} */ client) {
+  if (client[LEGACY]) return;
+  const query = client.query;
+  client[LEGACY] = true;
+  client.query = function (/** @type {any[]} */ ...args) {
+    const asked = apply(query, this, args);
+    if (typeof asked?.then !== 'function' || asked.on) return asked;
+    let heard = false;
+    asked.on = (/** @type {string} */ event, /** @type {Function} */ listener) => {
+      heard ||= event === 'error';
+      asked.then(
+        (/** @type {any} */ result) => {
+          const told = event === 'row' ? result.rows : event === 'end' ? [result] : [];
+          for (const each of told) nextTick(listener, each, result);
+        },
+        (/** @type {unknown} */ error) => {
+          if (event === 'error') nextTick(listener, error);
+          else if (!heard) throw error;
+        },
+      );
+      return asked;
+    };
+    return asked;
+  };
+}
+
+// -- mongodb --------------------------------------------------------------------------------------
+
+const WITH_CALLBACK = {
+  MongoClient: 'connect close',
+  Db:
+    'createCollection command collections stats renameCollection dropCollection dropDatabase ' +
+    'createIndex removeUser indexInformation',
+  Admin: 'command buildInfo serverInfo serverStatus ping listDatabases',
+  AbstractCursor: 'hasNext next tryNext toArray close',
+  FindCursor: 'count explain',
+  Collection:
+    'insertOne insertMany bulkWrite updateOne replaceOne updateMany deleteOne deleteMany rename ' +
+    'drop findOne options isCapped createIndex createIndexes dropIndex dropIndexes indexExists ' +
+    'indexInformation estimatedDocumentCount countDocuments distinct indexes count ' +
+    'findOneAndDelete findOneAndReplace findOneAndUpdate',
+};
+const SELECTION_MS = 10_000; // the driver's own half minute is above any script's time limit
+const GONE_OPTIONS = [
+  ...['autoReconnect', 'reconnectTries', 'reconnectInterval', 'bufferMaxEntries', 'keepAlive'],
+  ...['uri_decode_auth', 'server', 'replSet', 'replset', 'mongos', 'db', 'native_parser', 'logger'],
+  ...['promiseLibrary', 'validateOptions', 'auto_reconnect', 'haInterval', 'acceptableLatencyMS'],
+];
+const FIND_OPTIONS = /^(limit|skip|batchSize|min|max|maxTimeMS|numberOfRetries|timeout|partial)$/;
+
+/** Callbacks, which the driver dropped with version 5, and the names that it dropped before. */
+function mongodb(/** @type {any} */ exported) {
+  for (const [name, methods] of Object.entries(WITH_CALLBACK)) {
+    for (const method of methods.split(' ')) takeCallback(exported[name].prototype, method);
+  }
+  addOldMethods(exported);
+
+  class MongoClient extends exported.MongoClient {
+    constructor(/** @type {string} */ uri, /** @type {any} */ options) {
+      super(uri, clientOptions(options));
+    }
+
+    /** @param {any} uri @param {any} [options] @param {any} [callback] @returns {any} */
+    static connect(uri, options, callback) {
+      if (typeof options === 'function') return MongoClient.connect(uri, undefined, options);
+      const connecting = (async () => new MongoClient(uri, options).connect())();
+      return typeof callback === 'function' ? toCallback(connecting, callback) : connecting;
+    }
+  }
+
+  // Old scripts write `ObjectID(text)` without `new`.
+  const ObjectID = new Proxy(exported.ObjectId, {
+    apply: (target, _self, args) => Reflect.construct(target, args),
+  });
+  const connect = MongoClient.connect;
+  const call = (/** @type {any[]} */ ...args) => apply(connect, MongoClient, args);
+  return like(call, exported, { MongoClient, ObjectID, ObjectId: ObjectID, connect });
+}
+
+/** @param {any} options */
+function clientOptions(options) {
+  const { poolSize, ...kept } = options ?? {};
+  for (const name of GONE_OPTIONS) delete kept[name];
+  if (poolSize !== undefined) kept.maxPoolSize ??= poolSize;
+  kept.serverSelectionTimeoutMS ??= SELECTION_MS;
+  return kept;
+}
+
+/**
+ * @param {any} prototype
+ * @param {string} name
+ */
+function takeCallback(prototype, name) {
+  const method = prototype[name];
+  if (typeof method !== 'function' || method[LEGACY]) return;
+  prototype[name] = function (/** @type {any[]} */ ...args) {
+    const callback = typeof args.at(-1) === 'function' ? args.pop() : undefined;
+    mendArguments(name, args, callback !== undefined);
+    const mend = (/** @type {any} */ result) => mendResult(name, result, args);
+    if (callback === undefined) return mendLater(apply(method, this, args), mend);
+    return toCallback(begin(method, this, args), callback, mend);
+  };
+  prototype[name][LEGACY] = true;
+}
+
+/**
+ * @param {string} name
+ * @param {any[]} args
+ * @param {boolean} called whether the script asked for a callback
+ */
+function mendArguments(name, args, called) {
+  if (name === 'findOne' || name === 'find') args[1] = findOptions(args[1]);
+  // Until version 5 the outcome was `{ value, lastErrorObject, ok }`.
+  if (called && name.startsWith('findOneAnd')) {
+    const at = name === 'findOneAndDelete' ? 1 : 2;
+    const { returnOriginal, ...options } = args[at] ?? {};
+    if (returnOriginal === false) options.returnDocument ??= 'after';
+    args[at] = { includeResultMetadata: true, ...options };
+  }
+}
+
+/** `find(query, { email: 1 })` and `{ fields: … }` were both ways to ask for a projection. */
+function findOptions(/** @type {any} */ given) {
+  if (given === null || typeof given !== 'object') return given;
+  const { fields, ...options } = given;
+  if (fields !== undefined) return { projection: fields, ...options };
+  const names = Object.keys(given);
+  const projects = names.every(
+    (name) => (given[name] === 1 || given[name] === 0) && !FIND_OPTIONS.test(name),
+  );
+  return names.length > 0 && projects ? { projection: given } : given;
+}
+
+/**
+ * What results were read for: `ops`, `result.n`. Hidden, so that a result still looks new.
+ * @param {string} name
+ * @param {any} result
+ * @param {any[]} args
+ */
+function mendResult(name, result, args) {
+  if (result === null || typeof result !== 'object') return result;
+  if (name === 'insertOne' || name === 'insertMany') {
+    const ops = Array.isArray(args[0]) ? args[0] : [args[0]];
+    return hide(result, { ops, insertedCount: ops.length, result: { ok: 1, n: ops.length } });
+  }
+  if (name === 'updateOne' || name === 'updateMany' || name === 'replaceOne') {
+    const { matchedCount, upsertedCount, modifiedCount } = result;
+    const n = matchedCount + (upsertedCount ?? 0);
+    return hide(result, { result: { ok: 1, n, nModified: modifiedCount } });
+  }
+  if (name === 'deleteOne' || name === 'deleteMany') {
+    return hide(result, { result: { ok: 1, n: result.deletedCount } });
+  }
+  return result;
+}
+
+/**
+ * @param {any} result
+ * @param {Record<string, unknown>} fields
+ */
+function hide(result, fields) {
+  for (const [name, value] of Object.entries(fields)) {
+    if (name in result) continue;
+    Object.defineProperty(result, name, { value, configurable: true, writable: true });
+  }
+  return result;
+}
+
+/** @param {any} exported */
+function addOldMethods({ MongoClient, Db, Collection, AbstractCursor }) {
+  // Version 2 called back with a database where version 3 has the client: ours answers as both.
+  add(MongoClient, {
+    collection(/** @type {any[]} */ ...args) {
+      const db = /** @type {any} */ (this).db();
+      return apply(db.collection, db, args);
+    },
+    collections(/** @type {any[]} */ ...args) {
+      const db = /** @type {any} */ (this).db();
+      return apply(db.collections, db, args);
+    },
+  });
+  add(Db, {
+    db(/** @type {string} */ name) {
+      return /** @type {any} */ (this).client.db(name);
+    },
+    close(/** @type {any[]} */ ...args) {
+      const { client } = /** @type {any} */ (this);
+      return apply(client.close, client, args);
+    },
+  });
+  add(Collection, OLD_COLLECTION);
+  add(AbstractCursor, OLD_CURSOR);
+  const { forEach } = AbstractCursor.prototype;
+  AbstractCursor.prototype.forEach = function (
+    /** @type {any} */ visit,
+    /** @type {any} */ callback,
+  ) {
+    const done = apply(forEach, this, [visit]);
+    return typeof callback === 'function' ? toCallback(done, callback) : done;
+  };
+  const { find, aggregate } = Collection.prototype;
+  Collection.prototype.find = function (/** @type {any[]} */ ...args) {
+    const callback = typeof args.at(-1) === 'function' ? args.pop() : undefined;
+    mendArguments('find', args, false);
+    const cursor = apply(find, this, args);
+    if (callback !== undefined) nextTick(callback, null, cursor);
+    return cursor;
+  };
+  Collection.prototype.aggregate = function (/** @type {any[]} */ ...args) {
+    const callback = typeof args.at(-1) === 'function' ? args.pop() : undefined;
+    const cursor = apply(aggregate, this, args);
+    if (callback !== undefined) toCallback(cursor.toArray(), callback, listAndCursor);
+    return cursor;
+  };
+}
+
+/** Version 2 called back with a list where version 3 has a cursor. */
+function listAndCursor(/** @type {unknown[]} */ list) {
+  const toArray = (/** @type {any} */ callback) =>
+    typeof callback === 'function' ? nextTick(callback, null, list) : Promise.resolve(list);
+  return hide(list, { toArray });
+}
+
+/**
+ * @param {any} constructor
+ * @param {Record<string, Function>} methods
+ */
+function add({ prototype }, methods) {
+  for (const [name, method] of Object.entries(methods)) {
+    if (!(name in prototype)) Object.defineProperty(prototype, name, { value: method });
+  }
+}
+
+const OLD_CURSOR = {
+  /** @this {any} */
+  nextObject(/** @type {any[]} */ ...args) {
+    return apply(this.next, this, args);
+  },
+  /** Each document, then null. @this {any} */
+  each(/** @type {(error: unknown, document?: unknown) => void} */ callback) {
+    this.toArray((/** @type {unknown} */ error, /** @type {unknown[]} */ documents) => {
+      if (error) return callback(error);
+      for (const document of [...documents, null]) callback(null, document);
+    });
+  },
+};
+
+const OLD_COLLECTION = {
+  /** @this {any} */
+  insert(/** @type {any} */ documents, /** @type {any[]} */ ...rest) {
+    const method = Array.isArray(documents) ? this.insertMany : this.insertOne;
+    return apply(method, this, [documents, ...rest]);
+  },
+  /** @this {any} */
+  save(/** @type {any} */ document, /** @type {any[]} */ ...rest) {
+    if (document._id === undefined) return apply(this.insertOne, this, [document, ...rest]);
+    const callback = typeof rest.at(-1) === 'function' ? [rest.pop()] : [];
+    const options = { ...rest[0], upsert: true };
+    return apply(this.replaceOne, this, [{ _id: document._id }, document, options, ...callback]);
+  },
+  /** @this {any} */
+  update(/** @type {any} */ selector, /** @type {any} */ change, /** @type {any[]} */ ...rest) {
+    const { multi } = typeof rest[0] === 'object' && rest[0] !== null ? rest[0] : {};
+    const operators = Object.keys(change).some((name) => name.startsWith('$'));
+    const method = operators ? (multi ? this.updateMany : this.updateOne) : this.replaceOne;
+    return apply(method, this, [selector, change, ...rest]);
+  },
+  /** @this {any} */
+  remove(/** @type {any} */ selector, /** @type {any[]} */ ...rest) {
+    if (typeof selector === 'function') return this.deleteMany({}, selector);
+    const options = typeof rest[0] === 'object' && rest[0] !== null ? rest[0] : {};
+    const method = options.single || options.justOne ? this.deleteOne : this.deleteMany;
+    return apply(method, this, [selector ?? {}, ...rest]);
+  },
+  /** @this {any} */
+  ensureIndex(/** @type {any[]} */ ...args) {
+    return apply(this.createIndex, this, args);
+  },
+};
+
+/**
+ * @param {Function} method
+ * @param {any} self
+ * @param {any[]} args
+ */
+async function begin(method, self, args) {
+  return apply(method, self, args); // what it throws at once reaches the callback too
+}
+
+/**
+ * @param {any} returned
+ * @param {(value: any) => any} mend
+ */
+function mendLater(returned, mend) {
+  return typeof returned?.then === 'function' ? returned.then(mend) : returned;
+}
+
+/**
+ * @param {Promise<any>} promise
+ * @param {Function} callback
+ * @param {(value: any) => any} [mend]
+ */
+function toCallback(promise, callback, mend = (value) => value) {
+  promise.then(
+    (value) => nextTick(callback, null, mend(value)),
+    (error) => nextTick(callback, error),
+  );
+}
+
+// -- tedious --------------------------------------------------------------------------------------
+
+/** A connection that connects by itself, as before version 9, and takes the configuration of then. */
+function tedious(/** @type {any} */ exported) {
+  class Connection extends exported.Connection {
+    #asked = false;
+    #itself = false;
+
+    constructor(/** @type {any} */ config) {
+      super(authenticated(config));
+      nextTick(() => {
+        // Without a listener nobody could tell, and a current script may connect later.
+        if (this.#asked || /** @type {any} */ (this).listenerCount('connect') === 0) return;
+        this.#itself = true;
+        super.connect();
+      });
+    }
+
+    connect(/** @type {any} */ listener) {
+      if (!this.#itself) {
+        this.#asked = true;
+        return super.connect(listener);
+      }
+      if (typeof listener !== 'function') return;
+      if (this.state === this.STATE.CONNECTING) this.once('connect', listener);
+      else nextTick(listener, this.closed ? new Error('the connection is closed') : undefined);
+    }
+  }
+
+  class Request extends exported.Request {
+    emit(/** @type {string} */ event, /** @type {any[]} */ ...args) {
+      if (event === 'row' && Array.isArray(args[0])) nameColumns(args[0]);
+      return super.emit(event, ...args);
+    }
+  }
+
+  return like({}, exported, { Connection, Request });
+}
+
+/** Until version 0.2 a column was found by its place and by its name. */
+function nameColumns(/** @type {any} */ columns) {
+  for (const column of columns) {
+    const name = column?.metadata?.colName;
+    if (name && !(name in columns)) Object.defineProperty(columns, name, { value: column });
+  }
+}
+
+/**
+ * `{ userName, password, server }` is the form until version 6, whose defaults come with it: no
+ * encryption, and a server's certificate is not looked at.
+ * @param {any} config
+ */
+function authenticated(config) {
+  if (config === null || typeof config !== 'object' || config.authentication) return config;
+  const { userName, password, domain, ...rest } = config;
+  if (userName === undefined && password === undefined) return config;
+  const type = domain === undefined ? 'default' : 'ntlm';
+  const options = { encrypt: false, trustServerCertificate: true, ...rest.options };
+  return { ...rest, options, authentication: { type, options: { userName, password, domain } } };
+}
+
+// -- crypto ---------------------------------------------------------------------------------------
+
+/** `pbkdf2` without a digest means SHA-1, as it did until Node 8; ciphers by a mere password. */
+function crypto(/** @type {any} */ exported) {
+  const { pbkdf2, pbkdf2Sync, createCipheriv, createDecipheriv, getCipherInfo } = exported;
+  const byPassword =
+    (/** @type {Function} */ create) =>
+    (/** @type {string} */ name, /** @type {any} */ password, /** @type {any} */ options) => {
+      const { keyLength, ivLength = 0 } = getCipherInfo(name) ?? {};
+      if (keyLength === undefined) throw new Error(`Unknown cipher: ${name}`);
+      const bytes = stretched(password, keyLength + ivLength);
+      const iv = ivLength ? bytes.subarray(keyLength) : null;
+      return create(name, bytes.subarray(0, keyLength), iv, options);
+    };
+  return like({}, exported, {
+    pbkdf2: (/** @type {any[]} */ ...args) => {
+      if (typeof args[4] === 'function') args.splice(4, 0, 'sha1');
+      return pbkdf2(...args.slice(0, 4), args[4] ?? 'sha1', ...args.slice(5));
+    },
+    pbkdf2Sync: (/** @type {any[]} */ ...args) =>
+      pbkdf2Sync(...args.slice(0, 4), args[4] ?? 'sha1'),
+    createCipher: exported.createCipher ?? byPassword(createCipheriv),
+    createDecipher: exported.createDecipher ?? byPassword(createDecipheriv),
+  });
+}
+
+/**
+ * OpenSSL's EVP_BytesToKey with MD5, one round, no salt: what `createCipher` made of a password.
+ * @param {any} password
+ * @param {number} length
+ */
+function stretched(password, length) {
+  let bytes = Buffer.alloc(0);
+  let block = Buffer.alloc(0);
+  while (bytes.length < length) {
+    block = createHash('md5').update(block).update(password).digest();
+    bytes = Buffer.concat([bytes, block]);
+  }
+  return bytes.subarray(0, length);
+}
+
+// -- smaller ones ---------------------------------------------------------------------------------
+
+/** `uuid()` is version 4, as before version 7. */
+function uuid(/** @type {any} */ exported) {
+  return like((/** @type {any[]} */ ...args) => apply(exported.v4, undefined, args), exported, {});
+}
+
+const OLD_LODASH = {
+  ...{ all: 'every', any: 'some', collect: 'map', contains: 'includes', detect: 'find' },
+  ...{ findWhere: 'find', foldl: 'reduce', include: 'includes', indexBy: 'keyBy' },
+  ...{ inject: 'reduce', methods: 'functions', object: 'zipObject', pairs: 'toPairs' },
+  ...{ pluck: 'map', select: 'filter', unique: 'uniq', where: 'filter' },
+};
+
+/** Names that lodash dropped with version 4. */
+function lodash(/** @type {any} */ exported) {
+  for (const [old, name] of Object.entries(OLD_LODASH)) exported[old] ??= exported[name];
+  return exported;
+}
+
+/** `expiresInMinutes` and `expiresInSeconds`, which version 6 dropped. */
+function jsonwebtoken(/** @type {any} */ exported) {
+  return like({}, exported, {
+    sign: (/** @type {any[]} */ ...args) => {
+      const { expiresInMinutes, expiresInSeconds, ...options } = args[2] ?? {};
+      const seconds = expiresInSeconds ?? expiresInMinutes * 60;
+      if (seconds >= 0) args[2] = { expiresIn: seconds, ...options };
+      return exported.sign(...args);
+    },
+  });
+}
