@@ -9,6 +9,7 @@ import pytest
 
 from services.auth.connections import Connection
 from services.auth.consequences import refusal
+from services.auth.password_policy import PasswordOptions
 from shared.contracts import FOLD, Denied, DeniedReason, Detail, Failed, FailureKind
 
 
@@ -28,6 +29,12 @@ def connection(**switches: Any) -> Connection:
         "failures_as_503": False,
         "show_script_messages": False,
         "ignore_mfa_factors": False,
+        "disable_signup": False,
+        "requires_username": False,
+        "username_length": (1, 15),
+        "passwords": PasswordOptions(),
+        "soft_deadline": None,
+        "reimport_deleted_users": True,
         "enabled_clients": frozenset(),
         "realms": ("shop",),
         "is_domain_connection": False,
