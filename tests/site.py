@@ -93,11 +93,13 @@ class Site:
 
 
 @asynccontextmanager
-async def opened(database_url: str) -> AsyncIterator[Site]:
+async def opened(database_url: str, **settings: str) -> AsyncIterator[Site]:
+    """`settings`: more environment variables for both services."""
     environment = {
         "DATABASE_URL": database_url,
         "TRICKLE_KEY_RING": KeyRing.generate(),
         "TRICKLE_ISSUER": ISSUER,
+        **settings,
     }
     broker = InProcessBroker()
     transport = broker.transport("auth")
