@@ -103,7 +103,7 @@ async def _authorize(
     if asked.login_ticket is not None:
         return await _redeem(app, http_request, asked, wanted)
     user = await _session_user(app, http_request)
-    if user is not None and asked.prompt != "login":
+    if user is not None and asked.prompt != "login" and await _may_use(app, client, asked, user):
         return await _code(app, wanted, asked.state, user)
     if asked.prompt == "none":
         return _back(asked.redirect_uri, asked.state, "login_required", "Login required")
@@ -399,6 +399,14 @@ async def _session_user(app: State, http_request: Request) -> User | None:
     user_id = await app.authorizations.session_user(session)
     user = None if user_id is None else await app.its.users.get(user_id)
     return None if user is None or user.blocked else user
+
+
+async def _may_use(app: State, client: Client, asked: AuthorizeRequest, user: User) -> bool:
+    """Whether who is logged in elsewhere is somebody at this client too."""
+    connection = await app.its.connections.get(user.connection_id)
+    if connection is None or client.client_id not in connection.enabled_clients:
+        return False
+    return asked.connection is None or asked.connection == connection.name
 
 
 async def _connection(app: State, client: Client, name: str | None) -> Connection | None:
