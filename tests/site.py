@@ -53,6 +53,12 @@ class Site:
     bearer: dict[str, str] = field(default_factory=dict, repr=False)
     client_id: str = ""
     secret: str = field(default="", repr=False)
+    management: dict[str, str] = field(default_factory=dict, repr=False)
+
+    async def authorise(self) -> None:
+        """Get a token for the Management API."""
+        bearer = (await self.token(self.management)).json()["access_token"]
+        self.bearer = {"authorization": f"Bearer {bearer}"}
 
     async def manage(self, method: str, path: str, body: Any = None) -> httpx.Response:
         return await self.http.request(method, f"/api/v2/{path}", json=body, headers=self.bearer)
@@ -120,9 +126,8 @@ async def opened(database_url: str, **settings: str) -> AsyncIterator[Site]:
             )
         )
         site = Site(http, auth, auth.state.its.database, transport)
-        management = await create_management_client(database_url)
-        bearer = (await site.token(management)).json()["access_token"]
-        site.bearer = {"authorization": f"Bearer {bearer}"}
+        site.management = await create_management_client(database_url)
+        await site.authorise()
         made = (await site.manage("POST", "clients", {"name": "app"})).json()
         site.client_id, site.secret = made["client_id"], made["client_secret"]
         yield site

@@ -272,6 +272,7 @@ class _Observed:
                     *message.get("headers", []),
                     *shared,
                     (b"x-trickle-request-id", request_id.encode()),
+                    (b"x-auth0-requestid", request_id.encode()),  # what SDKs quote (C§7)
                     (b"x-content-type-options", b"nosniff"),
                     (b"referrer-policy", b"no-referrer"),
                 ]

@@ -135,7 +135,7 @@ class Logins:
         """The password was right; is there anything else against it?"""
         if user.blocked:
             return Refused(BLOCKED, execution_id)
-        if user.mfa_factors and not request.connection.ignore_mfa_factors:
+        if user.has_factors and not request.connection.ignore_mfa_factors:
             return Refused(MFA_REQUIRED, execution_id)  # never a silent downgrade
         noted = await self._users.logged_in(user, request.caller.ip)
         # What this login alone may know of the user stays with it (C§2.2).

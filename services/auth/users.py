@@ -48,7 +48,8 @@ class User:
     profile: dict[str, Any] = field(repr=False)
     user_metadata: dict[str, Any] = field(repr=False)
     app_metadata: dict[str, Any] = field(repr=False)
-    mfa_factors: list[dict[str, Any]] | None = field(default=None, repr=False)
+    has_factors: bool = False
+    """Whether the legacy store said `mfa_factors`: a password alone is not enough then."""
     stored: bool = True
 
     def public(self, tokens: dict[str, str] | None = None) -> dict[str, Any]:
@@ -112,7 +113,7 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, CASE WHEN $14 TH
 """
 _REFRESH: Final = """
 UPDATE users SET email = $2, canonical_email = $3, username = $4, canonical_username = $5,
-                 email_verified = $6, profile = $7, updated_at = now()
+                 email_verified = $6, profile = $7, mfa_factors = $8, updated_at = now()
 WHERE user_id = $1
 """
 _LOGGED_IN: Final = """
@@ -213,7 +214,7 @@ class Users:
                             session, connection.connection_id, profile, self._ring, migrated=True
                         )
                     elif not await _has_hash(session, known):
-                        await _refresh(session, known, profile)
+                        await _refresh(session, known, profile, self._ring)
                     await _keep_hash(session, profile.user_id, password_hash)
                     await write(session, entry)
         except UniqueViolation:
@@ -262,7 +263,7 @@ class Users:
             await insert(session, connection.connection_id, profile, self._ring)
             return
         if connection.root_attributes == "on_each_login":
-            await _refresh(session, known, profile)
+            await _refresh(session, known, profile, self._ring)
         # The legacy store is the authority: a hash of another time must not come back to life
         # when import is switched on again.
         await session.execute("DELETE FROM credentials WHERE user_id = $1", known)
@@ -298,7 +299,9 @@ class Users:
         found = await self._stored(connection, profile)
         if found is None:
             raise IdentifierTaken
-        return replace(found, profile=found.profile | profile.transient)
+        # Factors count from the login that brought them, kept or not.
+        has_factors = found.has_factors or bool(profile.mfa_factors)
+        return replace(found, profile=found.profile | profile.transient, has_factors=has_factors)
 
     def _transient(self, connection: Connection, profile: Profile) -> User:
         now = self._database.now()
@@ -316,7 +319,7 @@ class Users:
             profile=profile.root | profile.transient,
             user_metadata=profile.user_metadata,
             app_metadata=profile.app_metadata,
-            mfa_factors=profile.mfa_factors,
+            has_factors=bool(profile.mfa_factors),
             stored=False,
         )
 
@@ -338,7 +341,7 @@ async def insert(
         profile.email_verified,
         *(json.dumps(profile.root), json.dumps(profile.user_metadata)),
         json.dumps(profile.app_metadata),
-        None if profile.mfa_factors is None else json.dumps(profile.mfa_factors),
+        _sealed_factors(profile, ring),
         profile.blocked,
         migrated,
     )
@@ -366,7 +369,7 @@ async def _has_hash(session: Session, user_id: str) -> bool:
     return bool(await session.fetchval("SELECT true FROM credentials WHERE user_id = $1", user_id))
 
 
-async def _refresh(session: Session, user_id: str, profile: Profile) -> None:
+async def _refresh(session: Session, user_id: str, profile: Profile, ring: KeyRing) -> None:
     await session.execute(
         _REFRESH,
         user_id,
@@ -374,6 +377,7 @@ async def _refresh(session: Session, user_id: str, profile: Profile) -> None:
         *(profile.username, canonical(profile.username)),
         profile.email_verified,
         json.dumps(profile.root),
+        _sealed_factors(profile, ring),
     )
 
 
@@ -388,6 +392,14 @@ async def _keep_hash(session: Session, user_id: str, password_hash: str) -> None
 
 def _place(user_id: str) -> str:
     return f"identity/{user_id}/tokens"
+
+
+def _sealed_factors(profile: Profile, ring: KeyRing) -> str | None:
+    """A TOTP secret is worth a password."""
+    if not profile.mfa_factors:
+        return None
+    plain = json.dumps(profile.mfa_factors).encode()
+    return ring.seal_at_rest(f"user/{profile.user_id}/mfa", plain).model_dump_json()
 
 
 def from_row(row: Any) -> User:
@@ -411,7 +423,7 @@ def from_row(row: Any) -> User:
         profile=json.loads(row["profile"]),
         user_metadata=json.loads(row["user_metadata"]),
         app_metadata=json.loads(row["app_metadata"]),
-        mfa_factors=None if row["mfa_factors"] is None else json.loads(row["mfa_factors"]),
+        has_factors=row["mfa_factors"] is not None,
     )
 
 
