@@ -137,7 +137,7 @@ async def test_pages_end_with_an_empty_one(town: Town) -> None:
         ('email:"{email}\' OR 1=1 --"', False),
     ],
 )
-async def test_queries_find_what_they_say(town: Town, query: str, expected: bool) -> None:  # noqa: FBT001 - a table's column
+async def test_queries_find_what_they_say(town: Town, query: str, expected: bool) -> None:
     made = await _create(town, user_metadata={"plan": "silver"}, app_metadata={"a": {"b": "c"}})
     text = query.replace("{email}", made["email"]).replace(
         "{local}", made["email"].partition(".")[0]
