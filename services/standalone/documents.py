@@ -18,6 +18,8 @@ from pydantic.fields import FieldInfo
 import services.auth.metrics
 import services.script_worker.metrics
 import shared.telemetry
+from services.auth.http import openapi
+from services.auth.http.surface import OPERATIONS
 from services.auth.settings import AuthSettings
 from services.script_worker.settings import WorkerSettings
 from services.standalone import asyncapi
@@ -40,6 +42,7 @@ def documents() -> dict[str, str]:
         "settings.md": settings(),
         "metrics.md": metrics(),
         "contracts/asyncapi.json": _json(asyncapi.document()),
+        "contracts/openapi.json": _json(openapi.document(OPERATIONS, "https://auth.example/")),
         "contracts/execution-request.schema.json": _schema("ExecutionRequest"),
         "contracts/execution-result.schema.json": _schema("ExecutionResult"),
     }

@@ -14,6 +14,8 @@ import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit, urlunsplit
 
@@ -44,6 +46,7 @@ Say = Callable[[str], None]
 Broker = Literal["auto", "private", "never"]
 
 _MODULES: Final = ("services.auth", "services.script_worker")
+_MAIL: Final = ("TRICKLE_SMTP_URL", "TRICKLE_MAIL_FROM", "TRICKLE_MAIL_FOLDER")
 READY_WITHIN: Final = 60.0
 STOP_WITHIN: Final = 40.0
 """Above the services' drain: a script's deadline of 20 s, and 10 s to publish and ack."""
@@ -63,6 +66,8 @@ class Stack:
     database_url: str
     amqp_url: str | None
     database: Database = field(repr=False)
+    mails: Path
+    """Where the system's mails are, unless a mail server is set."""
     pids: dict[str, int] = field(default_factory=dict)
     ended: asyncio.Future[str] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
@@ -81,6 +86,7 @@ class Stack:
             "management": self.management,
             "database_url": self.database_url,
             "amqp_url": self.amqp_url,
+            "mails": str(self.mails),
             "pids": self.pids,
         }
 
@@ -100,6 +106,9 @@ async def open_stack(*, rabbitmq: Broker, say: Say) -> AsyncIterator[Stack]:
         applied = await migrate(database_url)
         say(f"database migrated: {len(applied)} migrations")
         environment = await _environment(database_url, amqp_url)
+        # With the database goes what its mails link to: nobody wants them afterwards.
+        mails = owned.enter_context(TemporaryDirectory(prefix="trickle-mails-"))
+        environment["TRICKLE_MAIL_FOLDER"] = mails
         database = await owned.enter_async_context(
             open_database(database_url, pool_size=2, application_name="standalone")
         )
@@ -113,6 +122,7 @@ async def open_stack(*, rabbitmq: Broker, say: Say) -> AsyncIterator[Stack]:
             database_url=database_url,
             amqp_url=amqp_url,
             database=database,
+            mails=Path(mails),
         )
         stack.management = await create_management_client(database_url)
         start = _two_processes if amqp_url else _one_process
@@ -204,6 +214,8 @@ def _settings(environment: Mapping[str, str]) -> tuple[dict[str, str], dict[str,
         "TRICKLE_HOST": environment["TRICKLE_HOST"],
         "TRICKLE_PORT": environment["TRICKLE_PORT"],
         "TRICKLE_METRICS_PORT": environment["auth_metrics"],
+        "TRICKLE_MAIL_FOLDER": environment["TRICKLE_MAIL_FOLDER"],
+        **{name: os.environ[name] for name in _MAIL if name in os.environ},  # noqa: TID251 - handed on
     }
     worker = {
         **shared,

@@ -60,6 +60,7 @@ def _describe(stack: Stack) -> None:
     _say(f"metrics   {stack.metrics['auth']}  {stack.metrics['script_worker']}")
     _say(f"database  {stack.database_url}")
     _say(f"broker    {stack.amqp_url or 'in-process; not durable, for a look only'}")
+    _say(f"mails     {stack.mails} (or set TRICKLE_SMTP_URL)")
     _say(f"management client  {stack.management['client_id']}")
     _say(f"  its secret       {stack.management['client_secret']}")
     _say("Ctrl-C stops everything that was started here.")

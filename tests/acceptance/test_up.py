@@ -71,7 +71,9 @@ async def test_it_stays_up_and_stops_everything_when_asked(
     process.send_signal(signal.SIGINT)
     code = await ended(process)
 
-    assert {"auth_url", "metrics", "management", "database_url", "amqp_url", "pids"} == set(found)
+    expected = {"auth_url", "metrics", "management", "database_url", "amqp_url", "mails", "pids"}
+    assert expected == set(found)
+    assert not Path(found["mails"]).exists()
     assert {"auth", "script_worker"} == set(found["metrics"])
     assert 0o600 == mode
     assert 0 == code
