@@ -94,7 +94,7 @@ class Site:
         return int(await self.database.fetchval(f"SELECT count(*) FROM {table}"))  # noqa: S608
 
     async def token(self, management: dict[str, str], **more: Any) -> httpx.Response:
-        body = {"grant_type": "client_credentials", "audience": f"{ISSUER}api/v2/"}
+        body = {"grant_type": "client_credentials", "audience": self.auth.state.audience}
         return await self.http.post("/oauth/token", json=body | management | more)
 
 

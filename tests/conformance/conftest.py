@@ -1,0 +1,44 @@
+"""One server for all clients, and the rows of the table that they fill."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conformance.server import Served, served
+from tests.servers import Databases, missing
+
+CLIENTS = Path(__file__).parent / "clients"
+
+
+@pytest.fixture(scope="module")
+def urls(databases: Databases) -> Iterator[tuple[str, str]]:
+    ours, theirs = databases.fresh(), databases.fresh(migrated=False)
+    yield ours, theirs
+    for each in (ours, theirs):
+        databases.drop(each)
+
+
+@pytest.fixture(scope="module")
+async def server(
+    urls: tuple[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Served]:
+    async with served(*urls, tmp_path_factory.mktemp("https")) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def clients() -> Path:
+    """Where the Node clients are installed."""
+    if not (CLIENTS / "node_modules" / ".stamp").exists():
+        missing("the Node clients", FileNotFoundError("run ./dev test, which installs them"))
+    return CLIENTS
+
+
+@pytest.fixture(scope="module")
+def rows() -> list[dict[str, Any]]:
+    """What the clients reported."""
+    return []
