@@ -120,9 +120,9 @@ async def served(ours: str, theirs: str, folder: Path) -> AsyncIterator[Served]:
         )
         server = uvicorn.Server(config)
         # `_serve` and not `serve`: that one takes over the process's signals.
-        serving = asyncio.get_running_loop().create_task(server._serve([listening]))  # noqa: SLF001
+        serving = asyncio.get_running_loop().create_task(server._serve([listening]))
         try:
-            while not server.started and not serving.done():  # noqa: ASYNC110 - it has no event
+            while not server.started and not serving.done():
                 await asyncio.sleep(0.005)
             realm = await site.connect("customers", **store.options(import_mode=True))
             yield Served(site, store, requests, f"127.0.0.1:{port}", folder / "ca.pem", realm)

@@ -119,7 +119,7 @@ def authentication() -> None:  # noqa: C901, PLR0915 - a list of calls
     )
 
 
-def management() -> None:  # noqa: C901 - a list of calls
+def management() -> None:  # noqa: C901, PLR0915 - a list of calls
     api: Any = ManagementClient(domain=DOMAIN, client_id=MANAGER[0], client_secret=MANAGER[1])
     name, email = f"{RUN}-py", f"{RUN}-managed@example.com"
     options = {"passwordPolicy": "good", "brute_force_protection": True}
