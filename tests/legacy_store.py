@@ -53,6 +53,9 @@ _BODIES: Final = {
   if (rows[0].password !== password) {
     throw new WrongUsernameOrPasswordError(rows[0].id, 'that is not the password');
   }
+  const { seconds, ...extra } = rows[0].extra;
+  if (seconds) await new Promise((slept) => setTimeout(slept, seconds * 1000));
+  rows[0].extra = extra;
   return profile(rows[0]);""",
     ),
     "get_user": (

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -36,9 +35,3 @@ def clients() -> Path:
     if not (CLIENTS / "node_modules" / ".stamp").exists():
         missing("the Node clients", FileNotFoundError("run ./dev test, which installs them"))
     return CLIENTS
-
-
-@pytest.fixture(scope="module")
-def rows() -> list[dict[str, Any]]:
-    """What the clients reported."""
-    return []

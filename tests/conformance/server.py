@@ -87,10 +87,16 @@ class Served:
                 await process.wait()
         return process.returncode or 0, out.decode(), err.decode()
 
-    async def calls(self, run: str, command: Sequence[str | Path]) -> list[dict[str, Any]]:
-        """The calls that a client reports; `run` begins the names of what it makes."""
+    async def calls(
+        self, run: str, command: Sequence[str | Path], *, seconds: float = 0.0
+    ) -> list[dict[str, Any]]:
+        """The calls that a client reports; `run` begins the names of what it makes.
+
+        `seconds`: how long the legacy store takes for the client's user.
+        """
         legacy_user = f"{run}-legacy@example.com"
-        await self.store.add(legacy_user, PASSWORD, verified=True)
+        await self.store.add(legacy_user, PASSWORD, verified=True, seconds=seconds)
+        await self.store.details()
         more = {"CONFORMANCE_RUN": run, "CONFORMANCE_LEGACY_USER": legacy_user}
         code, out, err = await self.run(command, more)
         assert code == 0, err[-3000:]

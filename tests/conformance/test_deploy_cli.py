@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from services.script_worker.node_process import node_of_the_wheel
+from tests.conformance import table
 from tests.conformance.server import PASSWORD, Served
 from tests.legacy_store import scripts
 
@@ -86,7 +87,7 @@ async def seen(server: Served) -> dict[str, Any]:
 
 @pytest.mark.slow
 async def test_a_folder_is_imported_exported_and_imported_again(
-    server: Served, clients: Path, rows: list[dict[str, Any]], tmp_path: Path
+    server: Served, clients: Path, tmp_path: Path
 ) -> None:
     source, exported = tmp_path / "source", tmp_path / "exported"
     await asyncio.to_thread(write_folder, source)
@@ -121,8 +122,6 @@ async def test_a_folder_is_imported_exported_and_imported_again(
             await server.site.login(PASSWORD, "old-users@example.com", realm="old-users")
         ).status_code
     )
+    calls = ("import", "export", "import of the export: no change")
     client = "auth0-deploy-cli 8.44.0"
-    rows += [
-        {"client": client, "call": call, "problem": None}
-        for call in ("import", "export", "import of the export: no change")
-    ]
+    assert table.agrees([{"client": client, "call": call, "problem": None} for call in calls])
