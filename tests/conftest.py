@@ -13,6 +13,7 @@ import pytest
 from services.standalone.private_rabbitmq import PrivateRabbitMQ
 from shared.topology import Names
 from tests import servers
+from tests.private_mariadb import PrivateMariaDB
 
 hypothesis.settings.register_profile("dev", max_examples=25, deadline=None)
 hypothesis.settings.register_profile("ci", max_examples=50, deadline=None, derandomize=True)
@@ -52,6 +53,13 @@ def empty_database_url(databases: servers.Databases) -> Iterator[str]:
 def private_rabbitmq() -> Iterator[PrivateRabbitMQ]:
     """A broker that tests share; each has names of its own on it."""
     with servers.rabbitmq() as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[PrivateMariaDB]:
+    """A MariaDB that tests share."""
+    with servers.mariadb() as found:
         yield found
 
 

@@ -24,6 +24,7 @@ from services.auth.migrate import migrate
 from services.standalone.embedded_postgres import EmbeddedPostgres
 from services.standalone.private_rabbitmq import PrivateRabbitMQ
 from shared.errors import ServiceError
+from tests.private_mariadb import PrivateMariaDB
 
 DEBIAN_15 = Path("/usr/lib/postgresql/15/bin")
 
@@ -100,6 +101,14 @@ def rabbitmq() -> Iterator[PrivateRabbitMQ]:
     """A private broker."""
     server = PrivateRabbitMQ()
     with _started(server.start, server.close, "RabbitMQ"):
+        yield server
+
+
+@contextmanager
+def mariadb() -> Iterator[PrivateMariaDB]:
+    """A server until the block ends."""
+    server = PrivateMariaDB()
+    with _started(server.start, server.close, "MariaDB"):
         yield server
 
 

@@ -1,18 +1,15 @@
 """A private RabbitMQ on free ports, as any user, beside any other broker.
 
-An installed `rabbitmq-server` is used where there is one. Else, on Debian and its kin, the
-distribution's packages are fetched by the machine's own package client, unpacked into a cache
-folder and made to run from there: no root, nothing installed, nothing left running.
+An installed `rabbitmq-server` is used where there is one, else the distribution's packages,
+unpacked into a cache folder: no root, nothing installed, nothing left running.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import signal
 import socket
-import subprocess
 import tempfile
 import time
 from contextlib import suppress
@@ -20,15 +17,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from services.standalone.debian_packages import Unpacking, default_cache
 from services.standalone.embedded_postgres import free_port
 from services.standalone.guarded import Guarded
 from shared.errors import Misconfigured, Unavailable
 
 START_WITHIN: Final = 120.0
-_UNPACK_WITHIN: Final = 300.0
-_PACKAGES: Final = ("rabbitmq-server",)
-_UNPACKED: Final = "unpacked-1"
-"""Changes when what we do to the packages changes."""
 _WITHOUT: Final = "set AMQP_URL to a broker, or install rabbitmq-server"
 
 
@@ -37,7 +31,7 @@ class PrivateRabbitMQ:
 
     def __init__(self, cache: Path | None = None) -> None:
         """`cache` keeps unpacked packages between runs."""
-        self._cache = cache or _default_cache()
+        self._cache = cache or default_cache()
         self._home = Path(tempfile.mkdtemp(prefix="trickle-rabbitmq-"))
         self.port = free_port()
         self._epmd_port = free_port()
@@ -181,12 +175,7 @@ class _Installation:
 
     @classmethod
     def _unpacked(cls, cache: Path) -> _Installation:
-        root = cache / "rabbitmq" / _UNPACKED
-        cache.mkdir(parents=True, exist_ok=True)
-        with (cache / "rabbitmq.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # two test runs must not unpack over each other
-            if not (root / "complete").exists():
-                _unpack(root)
+        root = _UNPACKING.folder(cache)
         servers = list(
             (root / "usr/lib/rabbitmq/lib").glob("rabbitmq_server-*/sbin/rabbitmq-server")
         )
@@ -194,52 +183,6 @@ class _Installation:
         if not servers or not epmds:
             raise Misconfigured(f"the unpacked RabbitMQ is incomplete: {_WITHOUT}")
         return cls(servers[0], root / "usr/lib/erlang/bin", epmds[0])
-
-
-def _unpack(root: Path) -> None:
-    """Fetch the distribution's packages and make them run from `root`. Raises Misconfigured."""
-    if shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
-        raise Misconfigured(f"there is no RabbitMQ here, and no apt-get to fetch one: {_WITHOUT}")
-    shutil.rmtree(root, ignore_errors=True)
-    downloads, lists = root / "downloads", root / "lists"
-    for folder in (downloads, lists / "partial", root / "archives" / "partial"):
-        folder.mkdir(parents=True)
-    # Lists of our own: the system's may be empty, old, or not ours to update.
-    options = [
-        *("-o", f"Dir::State::lists={lists}", "-o", f"Dir::Cache::archives={root / 'archives'}"),
-        *("-o", "Debug::NoLocking=true", "-o", "APT::Sandbox::User="),
-    ]
-    _run(["apt-get", *options, "-qq", "update"], downloads)
-    wanted = _closure(options, downloads)
-    _run(["apt-get", *options, "-qq", "download", *wanted], downloads)
-    for package in sorted(downloads.glob("*.deb")):
-        _run(["dpkg-deb", "-x", str(package), str(root)], root)
-    _relocate(root)
-    for folder in (downloads, lists, root / "archives"):
-        shutil.rmtree(folder, ignore_errors=True)
-    (root / "complete").touch()
-
-
-def _closure(options: list[str], folder: Path) -> list[str]:
-    """RabbitMQ and the Erlang packages it needs; the rest of its needs every system has."""
-    listed = _run(
-        [
-            "apt-cache",
-            *options,
-            "depends",
-            "--recurse",
-            "--no-recommends",
-            "--no-suggests",
-            "--no-conflicts",
-            "--no-breaks",
-            "--no-replaces",
-            "--no-enhances",
-            *_PACKAGES,
-        ],
-        folder,
-    )
-    names = {line for line in listed.splitlines() if line and not line[0].isspace()}
-    return sorted(name for name in names if name in _PACKAGES or name.startswith("erlang-"))
 
 
 def _relocate(root: Path) -> None:
@@ -263,24 +206,14 @@ def _slim(plugins: Path) -> None:
             shutil.rmtree(folder, ignore_errors=True) if folder.is_dir() else folder.unlink()
 
 
-def _run(command: list[str], folder: Path) -> str:
-    try:
-        done = subprocess.run(
-            command, cwd=folder, capture_output=True, text=True, timeout=_UNPACK_WITHIN, check=False
-        )
-    except subprocess.TimeoutExpired as error:
-        raise Unavailable(f"{command[0]} did not end within {_UNPACK_WITHIN:.0f} s") from error
-    if done.returncode != 0:
-        tail = (done.stderr or done.stdout).strip()[-300:]
-        raise Misconfigured(
-            f"`{command[0]}` failed, so that there is no RabbitMQ: {_WITHOUT}. {tail}"
-        )
-    return done.stdout
-
-
-def _default_cache() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"  # noqa: TID251
-    return Path(base) / "trickle"
+_UNPACKING: Final = Unpacking(
+    name="rabbitmq",
+    version="unpacked-1",
+    packages=("rabbitmq-server",),
+    needs=lambda name: name.startswith("erlang-"),
+    mend=_relocate,
+    without=_WITHOUT,
+)
 
 
 def _check_localhost() -> None:
