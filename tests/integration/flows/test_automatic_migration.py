@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from tests.integration.flows.conftest import PASSWORD, Town
+from tests.integration.flows.town import PASSWORD, Town
 
 NEW = "An0ther-one"
 GONE = "function gone(name, password, callback) { return callback(null, null); }"

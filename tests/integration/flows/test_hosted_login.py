@@ -15,7 +15,7 @@ import httpx
 import pytest
 from joserfc import jws
 
-from tests.integration.flows.conftest import PASSWORD, Town, ticket_of
+from tests.integration.flows.town import PASSWORD, Town, ticket_of
 from tests.site import ISSUER
 
 CALLBACK = "https://app.example/callback?from=login"

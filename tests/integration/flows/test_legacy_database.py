@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.integration.flows.conftest import PASSWORD, Town
+from tests.integration.flows.town import PASSWORD, Town
 
 
 async def test_every_login_asks_and_keeps_no_hash(town: Town) -> None:

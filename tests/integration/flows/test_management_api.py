@@ -13,7 +13,7 @@ import bcrypt
 import httpx
 import pytest
 
-from tests.integration.flows.conftest import PASSWORD, Town, path_of, ticket_of
+from tests.integration.flows.town import PASSWORD, Town, path_of, ticket_of
 
 ISO = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.flows.conftest import PASSWORD, Town
+from tests.integration.flows.town import PASSWORD, Town
 
 
 async def _rename(town: Town, address: str, name: str) -> None:

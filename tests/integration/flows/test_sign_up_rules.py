@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.flows.conftest import PASSWORD, Town
+from tests.integration.flows.town import PASSWORD, Town
 
 
 @pytest.fixture

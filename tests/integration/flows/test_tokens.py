@@ -11,7 +11,7 @@ from joserfc import jwt
 from joserfc.jwk import KeySet
 
 from services.auth.clients import REALM_GRANT
-from tests.integration.flows.conftest import PASSWORD, Town
+from tests.integration.flows.town import PASSWORD, Town
 from tests.site import ISSUER
 
 ORIGIN = "https://app.example"
