@@ -22,6 +22,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "demo": ("services.standalone.demo", "walk through the main job, step by step"),
     "up": ("services.standalone.up", "keep both services running on this machine"),
     "try": ("services.standalone.try_script", "run one action script, as production would"),
+    "lint": ("services.standalone.lint.command", "say what scripts will do, without running them"),
     "import-tenant": (
         "services.standalone.tenant_folder.import_tenant",
         "apply a folder of auth0-deploy-cli",

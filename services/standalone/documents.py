@@ -23,6 +23,7 @@ from services.auth.http.surface import OPERATIONS
 from services.auth.settings import AuthSettings
 from services.script_worker.settings import WorkerSettings
 from services.standalone import asyncapi
+from services.standalone.lint.rules import RULES
 from shared.execution_states import render_markdown
 from shared.settings import ServiceSettings, env_name
 
@@ -41,6 +42,7 @@ def documents() -> dict[str, str]:
         "execution-states.md": render_markdown(),
         "settings.md": settings(),
         "metrics.md": metrics(),
+        "lint.md": lint(),
         "contracts/asyncapi.json": _json(asyncapi.document()),
         "contracts/openapi.json": _json(openapi.document(OPERATIONS, "https://auth.example/")),
         "contracts/execution-request.schema.json": _schema("ExecutionRequest"),
@@ -99,6 +101,23 @@ def metrics() -> str:
             f"| `{name}` | {kind} | {', '.join(f'`{label}`' for label in labels)} | {_cell(text)} |"
             for name, kind, labels, text in measured(module)
         ]
+    return "\n".join([*lines, ""])
+
+
+def lint() -> str:
+    """What `trickle lint` looks for."""
+    lines = ["# trickle lint", "", f"Generated from the rules {_BY}", ""]
+    lines += [
+        "`trickle lint SCRIPT…` reads action scripts without running them; a folder is searched for",
+        "files named after actions. Exit code 1: something is an error (`--fail-on` changes that).",
+        "",
+        "| rule | severity | meaning | what to do |",
+        "|---|---|---|---|",
+    ]
+    lines += [
+        f"| `{name}` | {rule.severity} | {_cell(rule.meaning)} | {_cell(rule.advice)} |"
+        for name, rule in RULES.items()
+    ]
     return "\n".join([*lines, ""])
 
 

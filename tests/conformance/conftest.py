@@ -7,10 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conformance.server import Served, served
+from tests.conformance.server import CLIENTS, Served, served
 from tests.servers import Databases, missing
-
-CLIENTS = Path(__file__).parent / "clients"
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +28,7 @@ async def server(
 
 
 @pytest.fixture(scope="session")
-def clients() -> Path:
+def node_clients() -> Path:
     """Where the Node clients are installed."""
     if not (CLIENTS / "node_modules" / ".stamp").exists():
         missing("the Node clients", FileNotFoundError("run ./dev test, which installs them"))

@@ -10,9 +10,11 @@ import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+import bcrypt
 import trustme
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -21,6 +23,7 @@ from tests.legacy_store import LegacyStore
 from tests.site import Site, opened
 
 PASSWORD: Final = "Tr1ckle-by-night"
+CLIENTS: Final = Path(__file__).parent / "clients"
 WITHIN: Final = 120.0
 
 
@@ -57,12 +60,14 @@ class Served:
         return kept | {
             "CONFORMANCE_DOMAIN": self.domain,
             "CONFORMANCE_PASSWORD": PASSWORD,
+            "CONFORMANCE_PASSWORD_HASH": _bcrypt(PASSWORD),
             "CONFORMANCE_REALM": self.realm["name"],
             "CONFORMANCE_CLIENT_ID": self.site.client_id,
             "CONFORMANCE_CLIENT_SECRET": self.site.secret,
             "CONFORMANCE_MANAGER_ID": self.site.management["client_id"],
             "CONFORMANCE_MANAGER_SECRET": self.site.management["client_secret"],
             "NODE_EXTRA_CA_CERTS": str(self.ca),
+            "NODE_OPTIONS": f"--import={(CLIENTS / 'loopback.mjs').as_uri()}",
             "REQUESTS_CA_BUNDLE": str(self.ca),
             "SSL_CERT_FILE": str(self.ca),
         }
@@ -88,19 +93,32 @@ class Served:
         return process.returncode or 0, out.decode(), err.decode()
 
     async def calls(
-        self, run: str, command: Sequence[str | Path], *, seconds: float = 0.0
+        self,
+        run: str,
+        command: Sequence[str | Path],
+        *,
+        seconds: float = 0.0,
+        realm: str | None = None,
     ) -> list[dict[str, Any]]:
         """The calls that a client reports; `run` begins the names of what it makes.
 
-        `seconds`: how long the legacy store takes for the client's user.
+        `seconds`: how long the legacy store takes for the client's user. `realm`: another one.
         """
         legacy_user = f"{run}-legacy@example.com"
         await self.store.add(legacy_user, PASSWORD, verified=True, seconds=seconds)
         await self.store.details()
         more = {"CONFORMANCE_RUN": run, "CONFORMANCE_LEGACY_USER": legacy_user}
+        if realm is not None:
+            more["CONFORMANCE_REALM"] = realm
         code, out, err = await self.run(command, more)
         assert code == 0, err[-3000:]
         return [json.loads(line) for line in out.splitlines() if line.startswith("{")]
+
+
+@cache
+def _bcrypt(password: str) -> str:
+    """A hash as Auth0 exports it (C§2.2)."""
+    return bcrypt.hashpw(password.encode(), bcrypt.gensalt(10)).decode()
 
 
 @asynccontextmanager

@@ -6,6 +6,7 @@ A run compares; with `TRICKLE_WRITE_CONFORMANCE=1` it writes the rows of the cli
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,7 +36,7 @@ def _row(call: dict[str, Any]) -> str:
 
 def _series(row: str) -> str:
     """A client and its major version: what a newer release's rows replace."""
-    return row.split("|")[1].strip().partition(".")[0]
+    return re.sub(r"(\d+)\.[\d.]+", r"\1", row.split("|")[1].strip())
 
 
 def _read() -> tuple[str, list[str], str]:

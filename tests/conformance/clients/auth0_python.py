@@ -5,8 +5,10 @@ A program of its own: the SDK blocks, and reads its certificate authority from t
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import sys
 import time
 from collections.abc import Callable
 from importlib.metadata import version
@@ -21,20 +23,35 @@ _SAID: Any = {name: value for name, value in os.environ.items() if name.startswi
 DOMAIN = _SAID["CONFORMANCE_DOMAIN"]
 RUN = _SAID["CONFORMANCE_RUN"]
 PASSWORD = _SAID["CONFORMANCE_PASSWORD"]
+PASSWORD_HASH = _SAID["CONFORMANCE_PASSWORD_HASH"]
 REALM = _SAID["CONFORMANCE_REALM"]
 LEGACY_USER = _SAID["CONFORMANCE_LEGACY_USER"]
 CLIENT = (_SAID["CONFORMANCE_CLIENT_ID"], _SAID["CONFORMANCE_CLIENT_SECRET"])
 MANAGER = (_SAID["CONFORMANCE_MANAGER_ID"], _SAID["CONFORMANCE_MANAGER_SECRET"])
 SCOPE = "openid profile email offline_access"
+LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 
-def call(name: str, work: Callable[[], Any]) -> Any:
-    """Run one call and report how it went."""
+def stay_here(event: str, arguments: tuple[Any, ...]) -> None:
+    """End the program at a connection to another machine, as `loopback.mjs` does."""
+    host = {"socket.connect": lambda: arguments[1][0], "socket.getaddrinfo": lambda: arguments[0]}
+    if event in host and (asked := host[event]()) not in LOOPBACK:
+        sys.stderr.write(f"a connection to {asked}, which is not this machine\n")
+        sys.stderr.flush()
+        os._exit(70)
+
+
+sys.addaudithook(stay_here)
+
+
+def call(name: str, work: Callable[[], Any], where: str = "") -> Any:
+    """Run one call and report how it went; `where` tells runs of the same client apart."""
     try:
         result, problem = work(), None
     except Exception as error:  # noqa: BLE001 - whatever it is goes into the table
         result, problem = None, f"{type(error).__name__}: {error}"[:300]
-    line = {"client": f"auth0-python {version('auth0-python')}", "call": name, "problem": problem}
+    client = f"auth0-python {version('auth0-python')}{where}"
+    line = {"client": client, "call": name, "problem": problem}
     print(json.dumps(line), flush=True)  # noqa: T201
     return result
 
@@ -123,6 +140,15 @@ def management() -> None:  # noqa: C901, PLR0915 - a list of calls
     api: Any = ManagementClient(domain=DOMAIN, client_id=MANAGER[0], client_secret=MANAGER[1])
     name, email = f"{RUN}-py", f"{RUN}-managed@example.com"
     options = {"passwordPolicy": "good", "brute_force_protection": True}
+    salted = {
+        "algorithm": "sha256",
+        "hash": {"value": hashlib.sha256(f"salt{PASSWORD}".encode()).hexdigest(), "encoding": "hex"},
+        "salt": {"value": "salt", "encoding": "utf8", "position": "prefix"},
+    }
+    bulk: list[dict[str, Any]] = [
+        {"email": f"{RUN}-bcrypt@example.com", "password_hash": PASSWORD_HASH},
+        {"email": f"{RUN}-sha256@example.com", "custom_password_hash": salted},
+    ]
 
     def paged_connections() -> None:
         names = [one.name for one in api.connections.list(take=1)]
@@ -151,7 +177,7 @@ def management() -> None:  # noqa: C901, PLR0915 - a list of calls
         check(changed.user_metadata == {"plan": "gold"}, str(changed))
 
     def import_users() -> None:
-        users = json.dumps([{"email": f"{RUN}-bulk@example.com"}, {"email": email}]).encode()
+        users = json.dumps([*bulk, {"email": email}]).encode()
         job = api.jobs.users_imports.create(
             users=("users.json", users, "application/json"), connection_id=realm.id
         )
@@ -162,6 +188,11 @@ def management() -> None:  # noqa: C901, PLR0915 - a list of calls
         check(seen.status == "completed", str(seen))
         errors = api.jobs.errors.get(job.id)
         check(errors[0].errors[0].code == "DUPLICATED_USER", str(errors))
+
+    def login_of_imported_users() -> None:
+        for one in bulk:
+            tokens = GetToken(DOMAIN, *CLIENT).login(one["email"], PASSWORD, SCOPE, REALM)
+            check(tokens["id_token"], f"no token for {one['email']}")
 
     def logs() -> None:
         pager = api.logs.list(per_page=2, sort="date:-1")
@@ -208,6 +239,7 @@ def management() -> None:  # noqa: C901, PLR0915 - a list of calls
     call("tickets.change_password, tickets.verify_email", tickets)
     call("jobs.verification_email.create", verification_job)
     call("jobs.users_imports.create, jobs.get, jobs.errors.get", import_users)
+    call("login of users imported with password_hash, custom_password_hash", login_of_imported_users)
     call("logs.list, logs.get", logs)
     call("clients: create, update, get, list, delete", clients)
     call("tenants.settings.get", api.tenants.settings.get)

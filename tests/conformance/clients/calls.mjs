@@ -8,6 +8,7 @@ export const settings = {
   domain: env('DOMAIN'),
   run: env('RUN'),
   password: env('PASSWORD'),
+  passwordHash: env('PASSWORD_HASH'),
   realm: env('REALM'),
   legacyUser: env('LEGACY_USER'),
   client: { clientId: env('CLIENT_ID'), clientSecret: env('CLIENT_SECRET') },

@@ -3,13 +3,13 @@
 import { AuthenticationClient, ManagementClient, UserInfoClient } from 'auth0-v4';
 import { check, refused, reporter, settings, sleep } from './calls.mjs';
 
-const { domain, run, password, realm, legacyUser, client, manager } = settings;
+const { domain, run, password, passwordHash, realm, legacyUser, client, manager } = settings;
 const call = reporter('auth0-v4');
 const api = new AuthenticationClient({ domain, ...client });
 const scope = 'openid profile email offline_access';
 const newUser = `${run}-v4@example.com`;
-const login = (/** @type {string} */ secret) =>
-  api.oauth.passwordGrant({ username: legacyUser, password: secret, realm, scope });
+const login = (/** @type {string} */ secret, username = legacyUser) =>
+  api.oauth.passwordGrant({ username, password: secret, realm, scope });
 
 const tokens = await call('login, password-realm (verifies the id_token itself)', async () => {
   const { data } = await login(password);
@@ -121,8 +121,9 @@ await call('jobs.verifyEmail, jobs.get', async () => {
   const { data } = await tenant.jobs.verifyEmail({ user_id: user.user_id });
   check((await tenant.jobs.get({ id: data.id })).data.type === 'verification_email', data);
 });
+const bulk = { email: `${run}-bulk@example.com`, email_verified: true, password_hash: passwordHash };
 await call('jobs.importUsers, jobs.getErrors', async () => {
-  const users = new Blob([JSON.stringify([{ email }, { email: `${run}-bulk@example.com` }])]);
+  const users = new Blob([JSON.stringify([{ email }, bulk])]);
   const connection_id = (await tenant.connections.getAll({ name: realm })).data[0].id;
   const { data } = await tenant.jobs.importUsers({ users, connection_id });
   let job = /** @type {any} */ (data);
@@ -133,6 +134,9 @@ await call('jobs.importUsers, jobs.getErrors', async () => {
   check(job.summary?.failed === 1 && job.summary?.inserted === 1, job);
   const errors = (await tenant.jobs.getErrors({ id: data.id })).data;
   check(/** @type {any} */ (errors)[0].errors[0].code === 'DUPLICATED_USER', errors);
+});
+await call('login of a user imported with password_hash', async () => {
+  check((await login(password, bulk.email)).data.id_token, 'no token');
 });
 await call('logs.getAll, logs.get', async () => {
   const { data } = await tenant.logs.getAll({ per_page: 2, page: 0, include_totals: true });

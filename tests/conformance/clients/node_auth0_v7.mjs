@@ -3,7 +3,7 @@
 import { ManagementClient } from 'auth0-v7';
 import { check, reporter, settings, sleep } from './calls.mjs';
 
-const { domain, run, password, realm, manager } = settings;
+const { domain, run, password, passwordHash, realm, manager } = settings;
 const call = reporter('auth0-v7');
 const tenant = new ManagementClient({ domain, ...manager });
 const email = `${run}-managed@example.com`;
@@ -72,7 +72,8 @@ await call('jobs.verificationEmail.create, jobs.get', async () => {
   check((await tenant.jobs.get(job.id)).type === 'verification_email', job);
 });
 await call('jobs.usersImports.create, jobs.errors.get', async () => {
-  const users = new Blob([JSON.stringify([{ email }, { email: `${run}-bulk@example.com` }])]);
+  const bulk = { email: `${run}-bulk@example.com`, password_hash: passwordHash };
+  const users = new Blob([JSON.stringify([{ email }, bulk])]);
   const [{ id: connection_id }] = await all(await tenant.connections.list({ name: realm }));
   const job = await tenant.jobs.usersImports.create({ users, connection_id });
   let seen = await tenant.jobs.get(job.id);
@@ -80,6 +81,8 @@ await call('jobs.usersImports.create, jobs.errors.get', async () => {
     await sleep(200);
     seen = await tenant.jobs.get(job.id);
   }
+  const { summary } = /** @type {any} */ (seen);
+  check(summary?.failed === 1 && summary?.inserted === 1, seen);
   const errors = /** @type {any} */ (await tenant.jobs.errors.get(job.id));
   check(errors[0].errors[0].code === 'DUPLICATED_USER', errors);
 });

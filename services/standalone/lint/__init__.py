@@ -1,0 +1,1 @@
+"""`trickle lint`: what an action script will do here, without running it."""

@@ -1,0 +1,190 @@
+"""`trickle lint`: reads scripts, lets Node find, prints by file.
+
+Exit codes: 0 nothing at or above the threshold, 1 something, 64 usage error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Final
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from services.script_worker.node_process import NodeCommand, node_of_the_wheel
+from services.standalone.cli import USAGE_ERROR, Parser
+from services.standalone.lint.rules import ORDER, RULES, Severity
+from shared.contracts import Action
+
+MAX_BYTES: Final = 100_000
+MAX_SCRIPTS: Final = 1000
+WITHIN: Final = 60.0
+_HERE: Final = Path(__file__).parent
+
+
+class Finding(BaseModel):
+    """One place in a script."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    rule: str
+    line: Annotated[int, Field(ge=1)]
+    column: Annotated[int, Field(ge=1)]
+    message: Annotated[str, Field(max_length=2000)]
+
+    @property
+    def severity(self) -> Severity:
+        """How bad it is."""
+        return RULES[self.rule].severity
+
+
+class UsageError(Exception):
+    """The command line, or a file it names, can't be used."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptFile:
+    """A script and what it is for."""
+
+    path: Path
+    action: Action
+    text: str = field(repr=False)
+
+
+_FOUND: Final = TypeAdapter(list[list[Finding]])
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line of `trickle lint`."""
+    made = Parser(
+        prog="trickle lint",
+        description="Say what action scripts will do here, without running them: what is mapped"
+        " and shimmed, what leaks, what never calls back. docs/lint.md lists the rules.",
+    )
+    made.add_argument(
+        "paths", metavar="SCRIPT", nargs="+", type=Path, help="a script, or a folder of scripts"
+    )
+    made.add_argument(
+        "--action",
+        type=Action,
+        choices=list(Action),
+        metavar="ACTION",
+        help=f"of a file whose name does not say it: {', '.join(Action)}",
+    )
+    made.add_argument(
+        "--fail-on",
+        choices=("error", "warning", "never"),
+        default="error",
+        help="what makes the exit code 1 (default: error)",
+    )
+    made.add_argument("--json", action="store_true", help="print one JSON object")
+    return made
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Entry point of `trickle lint`."""
+    try:
+        scripts = gather(arguments.paths, arguments.action)
+        found = list(zip(scripts, findings(scripts), strict=True))
+    except UsageError as error:
+        parser().exit(USAGE_ERROR, f"trickle lint: {error}\n")
+    if arguments.json:
+        print(json.dumps(as_json(found), indent=2))
+    else:
+        for line in as_text(found):
+            print(line)
+    grave = {"error": {"error"}, "warning": {"error", "warning"}, "never": set()}
+    counted = grave[arguments.fail_on]
+    return int(any(one.severity in counted for _, listed in found for one in listed))
+
+
+def gather(paths: Sequence[Path], action: Action | None) -> list[ScriptFile]:
+    """All that is to be read. Raises UsageError."""
+    scripts = [one for path in paths for one in read(path, action, asked=True)]
+    if len(scripts) > MAX_SCRIPTS:
+        raise UsageError(f"{len(scripts)} scripts are more than {MAX_SCRIPTS}")
+    return scripts
+
+
+def read(path: Path, action: Action | None, *, asked: bool) -> Iterator[ScriptFile]:
+    """The scripts of a file or a folder. Raises UsageError."""
+    try:
+        if path.is_dir():
+            for inner in sorted(path.rglob("*.js")):
+                if "node_modules" not in inner.parts:
+                    yield from read(inner, action, asked=False)
+            return
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            raise UsageError(f"{path} has {size} bytes; a script has at most {MAX_BYTES}")
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} can't be read: {error}") from None
+    named = next((one for one in Action if one.value == path.stem), None)
+    chosen = action or named
+    if chosen is None and asked:
+        raise UsageError(f"{path}: which action is it? The name does not say; use --action")
+    if chosen is not None:
+        yield ScriptFile(path, chosen, text)
+
+
+def findings(scripts: Sequence[ScriptFile]) -> list[list[Finding]]:
+    """What is found in each script. Raises UsageError when Node can't be asked."""
+    given = {
+        "modules": str(NodeCommand.installed().modules),
+        "scripts": [{"action": one.action, "text": one.text} for one in scripts],
+    }
+    try:
+        done = subprocess.run(
+            [str(node_of_the_wheel()), str(_HERE / "main.mjs")],
+            input=json.dumps(given),
+            capture_output=True,
+            text=True,
+            timeout=WITHIN,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise UsageError(f"Node can't be asked: {error}") from None
+    try:
+        return _FOUND.validate_json(done.stdout)
+    except ValidationError:
+        raise UsageError(f"Node did not answer: {done.stderr.strip()[-500:]}") from None
+
+
+def as_text(found: Sequence[tuple[ScriptFile, list[Finding]]]) -> Iterator[str]:
+    """By file, as a person reads it."""
+    count: Counter[Severity] = Counter()
+    for script, listed in found:
+        if listed:
+            yield f"{script.path}  ({script.action})"
+        for one in listed:
+            count[one.severity] += 1
+            place = f"{one.line}:{one.column}"
+            yield f"  {place:>7}  {one.severity:<7}  {one.rule:<21}  {one.message}"
+            yield f"  {'':>7}  {'':<7}  {'':<21}  {RULES[one.rule].advice}"
+        if listed:
+            yield ""
+    total = ", ".join(f"{count[one]} {one}{'s' if one != 'info' else ''}" for one in ORDER)
+    yield f"{len(found)} scripts: {total}"
+
+
+def as_json(found: Sequence[tuple[ScriptFile, list[Finding]]]) -> dict[str, object]:
+    """The same, for a program."""
+    return {
+        "scripts": [
+            {
+                "path": str(script.path),
+                "action": script.action,
+                "findings": [
+                    one.model_dump() | {"severity": one.severity, "advice": RULES[one.rule].advice}
+                    for one in listed
+                ],
+            }
+            for script, listed in found
+        ]
+    }
