@@ -8,7 +8,7 @@ import os
 import socket
 import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -130,9 +130,11 @@ async def served(ours: str, theirs: str, folder: Path) -> AsyncIterator[Served]:
     certificate = authority.issue_cert("127.0.0.1", "localhost")
     authority.cert_pem.write_to_path(folder / "ca.pem")
     certificate.private_key_and_cert_chain_pem.write_to_path(folder / "server.pem")
-    store = await LegacyStore.open(theirs)
     issuer = f"https://127.0.0.1:{port}/"
-    async with opened(ours, TRICKLE_ISSUER=issuer) as site:
+    async with AsyncExitStack() as owned:
+        store = await LegacyStore.open(theirs)
+        owned.push_async_callback(store.connection.close)
+        site = await owned.enter_async_context(opened(ours, TRICKLE_ISSUER=issuer))
         requests = Requests(site.auth.app)
         config = uvicorn.Config(
             requests,
@@ -153,4 +155,3 @@ async def served(ours: str, theirs: str, folder: Path) -> AsyncIterator[Served]:
         finally:
             server.should_exit = True
             await asyncio.wait({serving})
-    await store.connection.close()

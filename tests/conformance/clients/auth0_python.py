@@ -142,7 +142,10 @@ def management() -> None:  # noqa: C901, PLR0915 - a list of calls
     options = {"passwordPolicy": "good", "brute_force_protection": True}
     salted = {
         "algorithm": "sha256",
-        "hash": {"value": hashlib.sha256(f"salt{PASSWORD}".encode()).hexdigest(), "encoding": "hex"},
+        "hash": {
+            "value": hashlib.sha256(f"salt{PASSWORD}".encode()).hexdigest(),
+            "encoding": "hex",
+        },
         "salt": {"value": "salt", "encoding": "utf8", "position": "prefix"},
     }
     bulk: list[dict[str, Any]] = [
@@ -239,7 +242,9 @@ def management() -> None:  # noqa: C901, PLR0915 - a list of calls
     call("tickets.change_password, tickets.verify_email", tickets)
     call("jobs.verification_email.create", verification_job)
     call("jobs.users_imports.create, jobs.get, jobs.errors.get", import_users)
-    call("login of users imported with password_hash, custom_password_hash", login_of_imported_users)
+    call(
+        "login of users imported with password_hash, custom_password_hash", login_of_imported_users
+    )
     call("logs.list, logs.get", logs)
     call("clients: create, update, get, list, delete", clients)
     call("tenants.settings.get", api.tenants.settings.get)
