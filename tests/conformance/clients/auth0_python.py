@@ -18,6 +18,7 @@ from auth0.authentication import Database, GetToken, RevokeToken, Users
 from auth0.authentication.exceptions import Auth0Error
 from auth0.authentication.token_verifier import AsymmetricSignatureVerifier, TokenVerifier
 from auth0.management import ManagementClient
+from auth0.management.core.api_error import ApiError
 
 _SAID: Any = {name: value for name, value in os.environ.items() if name.startswith("CONFORMANCE_")}  # noqa: TID251 - a program of its own
 DOMAIN = _SAID["CONFORMANCE_DOMAIN"]
@@ -69,6 +70,24 @@ def refused(work: Callable[[], Any]) -> Auth0Error:
     raise AssertionError("it was not refused")
 
 
+def fails(status: int, work: Callable[[], Any]) -> None:
+    """The Management API's refusals, as the SDK reads them."""
+    try:
+        work()
+    except ApiError as error:
+        seen = (error.status_code, error.body["statusCode"])
+        check(seen == (status, status) and error.body["message"], str(error))
+        return
+    raise AssertionError("it was not refused")
+
+
+def verified(token: str, audience: str) -> dict[str, Any]:
+    """What a token says, by the SDK's own verifier."""
+    keys = AsymmetricSignatureVerifier(f"https://{DOMAIN}/.well-known/jwks.json")
+    verifier: Any = TokenVerifier(keys, issuer=f"https://{DOMAIN}/", audience=audience)
+    return dict(verifier.verify(token))
+
+
 def authentication() -> None:  # noqa: C901, PLR0915 - a list of calls
     get_token: Any = GetToken(DOMAIN, *CLIENT)
     database = Database(DOMAIN, *CLIENT)
@@ -83,9 +102,8 @@ def authentication() -> None:  # noqa: C901, PLR0915 - a list of calls
         check(error.message == "Wrong email or password.", error.message)
 
     def verify() -> None:
-        keys = AsymmetricSignatureVerifier(f"https://{DOMAIN}/.well-known/jwks.json")
-        verifier: Any = TokenVerifier(keys, issuer=f"https://{DOMAIN}/", audience=CLIENT[0])
-        check(verifier.verify(tokens["id_token"])["email"] == LEGACY_USER, "another user")
+        claims = verified(tokens["id_token"], CLIENT[0])
+        check(claims["email"] == LEGACY_USER, "another user")
 
     def userinfo() -> None:
         who = Users(DOMAIN).userinfo(tokens["access_token"])
@@ -209,6 +227,40 @@ def management() -> None:  # noqa: C901, PLR0915 - a list of calls
         check(made.client_id in {one.client_id for one in api.clients.list()}, "not listed")
         api.clients.delete(made.client_id)
 
+    def enabled_clients() -> None:
+        api.connections.clients.update(
+            connection.id, request=[{"client_id": CLIENT[0], "status": True}]
+        )
+        found = [one.client_id for one in api.connections.clients.get(connection.id)]
+        check(found == [CLIENT[0]], str(found))
+
+    def same_again() -> None:
+        fails(409, lambda: api.users.create(connection=REALM, email=email, password=PASSWORD))
+
+    def weak_password() -> None:
+        fails(400, lambda: api.users.create(connection=REALM, email=f"x{email}", password="weak"))
+
+    def blocks() -> None:
+        check(not api.user_blocks.list(user.user_id).blocked_for, "blocked")
+        api.user_blocks.delete(user.user_id)
+
+    def audience() -> None:
+        def login() -> dict[str, Any]:
+            return dict(
+                GetToken(DOMAIN, *CLIENT).login(LEGACY_USER, PASSWORD, SCOPE, REALM, identifier)
+            )
+
+        identifier = f"https://{RUN}.example/api"
+        check(refused(login).error_code == "invalid_request", "before it was registered")
+        server = api.resource_servers.create(identifier=identifier, name=f"{RUN} API")
+        claims = verified(login()["access_token"], identifier)
+        check(claims["azp"] == CLIENT[0], str(claims))
+        api.resource_servers.delete(server.id)
+
+    def delete_by_email() -> None:
+        api.connections.users.delete_by_email(realm.id, email=bulk[0]["email"])
+        check(not api.users.list_users_by_email(email=bulk[0]["email"]), "still there")
+
     def tickets() -> None:
         link = api.tickets.change_password(user_id=user.user_id, ttl_sec=60).ticket
         check(link.startswith(f"https://{DOMAIN}/u/reset-password?ticket="), link)
@@ -226,19 +278,23 @@ def management() -> None:  # noqa: C901, PLR0915 - a list of calls
     )
     call("connections.list, by checkpoint", paged_connections)
     call("connections.update, connections.get", update_connection)
+    call("connections.clients.update, connections.clients.get", enabled_clients)
     user = call(
         "users.create",
         lambda: api.users.create(
             connection=REALM, email=email, password=PASSWORD, user_metadata={"plan": "silver"}
         ),
     )
+    call("users.create, user exists: 409", same_again)
+    call("users.create, weak password: 400", weak_password)
     call("users.get", lambda: check(api.users.get(user.user_id).email == email, "another"))
+    call("users.get, unknown: 404", lambda: fails(404, lambda: api.users.get("auth0|nobody")))
     call("users.list, all pages", paged_users)
     call("users.list with q", search)
     call("users.list_users_by_email", by_email)
     call("users.update", update_user)
     call("users.logs.list", lambda: list(api.users.logs.list(user.user_id)))
-    call("user_blocks.list", lambda: api.user_blocks.list(user.user_id))
+    call("user_blocks.list, user_blocks.delete", blocks)
     call("tickets.change_password, tickets.verify_email", tickets)
     call("jobs.verification_email.create", verification_job)
     call("jobs.users_imports.create, jobs.get, jobs.errors.get", import_users)
@@ -248,6 +304,10 @@ def management() -> None:  # noqa: C901, PLR0915 - a list of calls
     call("logs.list, logs.get", logs)
     call("clients: create, update, get, list, delete", clients)
     call("tenants.settings.get", api.tenants.settings.get)
+    call(
+        "resource_servers: create, login with its audience, TokenVerifier.verify, delete", audience
+    )
+    call("connections.users.delete_by_email", delete_by_email)
     call("users.delete", lambda: api.users.delete(user.user_id))
     call("connections.delete", lambda: api.connections.delete(connection.id))
 

@@ -85,6 +85,14 @@ const user = await call('users.create', async () => {
   const { data } = await tenant.users.create({ connection: realm, email, password });
   return data;
 });
+await call('users.create, user exists: 409', async () => {
+  const error = await refused(tenant.users.create({ connection: realm, email, password }));
+  check(error.statusCode === 409 && error.errorCode === 'auth0_idp_error', error);
+});
+await call('users.get, unknown: 404', async () => {
+  const error = await refused(tenant.users.get({ id: 'auth0|nobody' }));
+  check(error.statusCode === 404 && error.errorCode === 'inexistent_user', error);
+});
 await call('users.get, users.update', async () => {
   const id = user.user_id;
   await tenant.users.update({ id }, { app_metadata: { role: 'clerk' }, nickname: 'Ada' });

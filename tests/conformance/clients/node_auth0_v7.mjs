@@ -1,7 +1,7 @@
 // @ts-check
 /** node-auth0 of the seventh series: the Management API (its Authentication API moved elsewhere). */
 import { ManagementClient } from 'auth0-v7';
-import { check, reporter, settings, sleep } from './calls.mjs';
+import { check, refused, reporter, settings, sleep } from './calls.mjs';
 
 const { domain, run, password, passwordHash, realm, manager } = settings;
 const call = reporter('auth0-v7');
@@ -42,6 +42,14 @@ await call('connections.clients.update, connections.clients.get', async () => {
 const user = await call('users.create', () =>
   tenant.users.create({ connection: realm, email, password, given_name: 'Ada' }),
 );
+await call('users.create, user exists: 409', async () => {
+  const error = await refused(tenant.users.create({ connection: realm, email, password }));
+  check(error.statusCode === 409, error);
+});
+await call('users.get, unknown: 404', async () => {
+  const error = await refused(tenant.users.get('auth0|nobody'));
+  check(error.statusCode === 404, error);
+});
 await call('users.get, users.update', async () => {
   await tenant.users.update(user.user_id, { user_metadata: { plan: 'gold' } });
   const seen = await tenant.users.get(user.user_id);
