@@ -402,12 +402,18 @@ function tedious(/** @type {any} */ exported) {
 
     constructor(/** @type {any} */ config) {
       super(authenticated(config));
-      nextTick(() => {
-        // Without a listener nobody could tell, and a current script may connect later.
-        if (this.#asked || /** @type {any} */ (this).listenerCount('connect') === 0) return;
-        this.#itself = true;
-        super.connect();
-      });
+      // Nobody listens before there is a listener, and a current script connects by itself: so the
+      // first `on('connect')` is what asks, also one that comes after a hash was made.
+      const begin = (/** @type {string} */ event) => {
+        if (event !== 'connect') return;
+        this.removeListener('newListener', begin);
+        nextTick(() => {
+          if (this.#asked) return;
+          this.#itself = true;
+          super.connect();
+        });
+      };
+      this.on('newListener', begin);
     }
 
     connect(/** @type {any} */ listener) {

@@ -8,18 +8,22 @@ import { NotJavaScript, Script } from './script.mjs';
 const { modules, scripts } = JSON.parse(readFileSync(0, 'utf8'));
 const shipped = shippedIn(modules);
 
+const START = { line: 1, column: 0 };
+
+/** @param {{line: number, column: number}} place @param {string} message */
+function unreadable({ line, column }, message) {
+  return { rule: 'syntax-error', line, column: column + 1, message };
+}
+
 /** @param {{action: string, text: string}} given */
 function findingsOf({ action, text }) {
   let script;
   try {
     script = new Script(action, text);
-  } catch (thrown) {
-    const error = /** @type {any} */ (thrown);
-    const deep = error instanceof RangeError;
-    if (!deep && !(error instanceof NotJavaScript)) throw error;
-    const { line, column } = deep ? { line: 1, column: 0 } : error.loc;
-    const message = deep ? 'it is nested too deeply' : error.message;
-    return [{ rule: 'syntax-error', line, column: column + 1, message }];
+  } catch (error) {
+    if (error instanceof NotJavaScript) return [unreadable(error.loc, error.message)];
+    if (error instanceof RangeError) return [unreadable(START, 'it is nested too deeply')];
+    throw error;
   }
   const found = [];
   for (const [rule, judge] of Object.entries(RULES)) {

@@ -1,0 +1,31 @@
+function create(user, callback) {
+  const crypto = require('crypto');
+  const bcrypt = require('bcrypt');
+  const password = user.password;
+  const sqlserver = require('tedious@1.11.0');
+  const Connection = sqlserver.Connection;
+  const Request = sqlserver.Request;
+  const TYPES = sqlserver.TYPES;
+  const connection = new Connection({
+    userName: 'legacy',
+    password: configuration.SQL_PASSWORD,
+    server: configuration.SQL_SERVER,
+    options: { port: Number(configuration.SQL_PORT), database: 'legacy', encrypt: false, rowCollectionOnRequestCompletion: true }
+  });
+
+  const salt = crypto.randomBytes(16).toString('base64');
+  const hash = crypto.createHash('sha1').update(Buffer.concat([Buffer.from(salt, 'base64'), Buffer.from(password, 'utf16le')])).digest('base64');
+  next(hash, salt);
+  function next(hash, salt) {
+  connection.on('connect', function (err) {
+    if (err) return callback(err);
+    const request = new Request("INSERT INTO Users (Email, Password, PasswordSalt) VALUES (@Email, @Password, @PasswordSalt)", function (err, rowCount, rows) {
+      callback(err);
+    });
+    request.addParameter('Email', TYPES.VarChar, user.email);
+    request.addParameter('Password', TYPES.VarChar, hash);
+    request.addParameter('PasswordSalt', TYPES.VarChar, salt);
+    connection.execSql(request);
+  });
+  }
+}

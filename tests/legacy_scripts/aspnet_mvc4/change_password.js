@@ -1,0 +1,32 @@
+function changePassword(email, newPassword, callback) {
+  const crypto = require('crypto');
+  const bcrypt = require('bcrypt');
+  const password = newPassword;
+  const sqlserver = require('tedious@1.11.0');
+  const Connection = sqlserver.Connection;
+  const Request = sqlserver.Request;
+  const TYPES = sqlserver.TYPES;
+  const connection = new Connection({
+    userName: 'legacy',
+    password: configuration.SQL_PASSWORD,
+    server: configuration.SQL_SERVER,
+    options: { port: Number(configuration.SQL_PORT), database: 'legacy', encrypt: false, rowCollectionOnRequestCompletion: true }
+  });
+
+  const salt = crypto.randomBytes(16);
+  crypto.pbkdf2(password, salt, 1000, 32, function (err, key) {
+    if (err) return callback(err);
+    next(Buffer.concat([Buffer.from([0]), salt, key]).toString('base64'), '');
+  });
+  function next(hash, salt) {
+  connection.on('connect', function (err) {
+    if (err) return callback(err);
+    const request = new Request("UPDATE Users SET Password = @Password WHERE Email = @Email", function (err, rowCount, rows) {
+      callback(err, rowCount > 0);
+    });
+    request.addParameter('Email', TYPES.VarChar, email);
+    request.addParameter('Password', TYPES.VarChar, hash);
+    connection.execSql(request);
+  });
+  }
+}
