@@ -177,6 +177,13 @@ class _Execution:
             attempt=claim.attempt,
             seconds=round(run.ran.total_seconds(), 6),
         )
+        if run.mapped and run.runner and not run.runner.warm:  # once a runner, not once a call
+            log.info(
+                "script.modules_mapped",
+                connection_id=result.connection_id,
+                mapped={one.asked: one.got for one in run.mapped},
+                next="`trickle lint` lists what the connection's scripts ask for",
+            )
         return result
 
     async def _run(self, deadline: float) -> Run:
