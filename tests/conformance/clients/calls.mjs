@@ -25,7 +25,8 @@ export function reporter(alias) {
     try {
       result = await work();
     } catch (error) {
-      problem = `${/** @type {any} */ (error).name}: ${/** @type {any} */ (error).message}`.slice(0, 300);
+      const { name, message } = /** @type {any} */ (error);
+      problem = `${name}: ${message}`.slice(0, 300);
     }
     console.log(JSON.stringify({ client, call, problem }));
     return result;

@@ -11,7 +11,8 @@ const connect = net.Socket.prototype.connect;
 /** @param {any[]} given port and host, a path, options, or Node's own normalised list of them */
 function hostOf([first, second]) {
   const asked = Array.isArray(first) ? first[0] : first;
-  if (asked === null || typeof asked !== 'object') return typeof second === 'string' ? second : 'localhost';
+  if (asked === null || typeof asked !== 'object')
+    return typeof second === 'string' ? second : 'localhost';
   return asked.path ? 'localhost' : (asked.host ?? 'localhost');
 }
 

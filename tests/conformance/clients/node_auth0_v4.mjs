@@ -49,12 +49,16 @@ const renewed = await call('oauth.refreshTokenGrant', async () => {
 });
 await call('oauth.revokeRefreshToken', async () => {
   await api.oauth.revokeRefreshToken({ token: renewed.refresh_token });
-  const error = await refused(api.oauth.refreshTokenGrant({ refresh_token: renewed.refresh_token }));
+  const error = await refused(
+    api.oauth.refreshTokenGrant({ refresh_token: renewed.refresh_token }),
+  );
   check(error.error === 'invalid_grant', error);
 });
 await call('oauth.clientCredentialsGrant', async () => {
   const own = new AuthenticationClient({ domain, ...manager });
-  const { data } = await own.oauth.clientCredentialsGrant({ audience: `https://${domain}/api/v2/` });
+  const { data } = await own.oauth.clientCredentialsGrant({
+    audience: `https://${domain}/api/v2/`,
+  });
   check(data.access_token, data);
 });
 
@@ -129,7 +133,11 @@ await call('jobs.verifyEmail, jobs.get', async () => {
   const { data } = await tenant.jobs.verifyEmail({ user_id: user.user_id });
   check((await tenant.jobs.get({ id: data.id })).data.type === 'verification_email', data);
 });
-const bulk = { email: `${run}-bulk@example.com`, email_verified: true, password_hash: passwordHash };
+const bulk = {
+  email: `${run}-bulk@example.com`,
+  email_verified: true,
+  password_hash: passwordHash,
+};
 await call('jobs.importUsers, jobs.getErrors', async () => {
   const users = new Blob([JSON.stringify([{ email }, bulk])]);
   const connection_id = (await tenant.connections.getAll({ name: realm })).data[0].id;
