@@ -12,6 +12,7 @@ import os
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from email.message import EmailMessage
+from email.policy import default
 from email.utils import format_datetime, make_msgid
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -37,6 +38,8 @@ _CLAIM: Final = timedelta(minutes=1)
 _MAX_ATTEMPTS: Final = 12
 _LONGEST_WAIT: Final = timedelta(hours=1)
 """Twelve tries: about five hours, well inside the five days that a ticket lives."""
+_UNBROKEN: Final = default.clone(max_line_length=998)
+"""A link in one line (RFC 5322, section 2.1.1, allows it), for who reads the mail as a file."""
 _TEMPLATES: Final = Environment(
     loader=PackageLoader("services.auth", "templates/mail"),
     autoescape=select_autoescape(["html"]),
@@ -140,7 +143,7 @@ def compose(
     text = _TEMPLATES.get_template(f"{template}.txt").render(variables)
     subject, _, body = text.partition("\n")
     created_at: datetime = row["created_at"]
-    message = EmailMessage()
+    message = EmailMessage(policy=_UNBROKEN)
     message["Subject"] = subject.strip()
     message["From"] = sender
     message["To"] = recipient

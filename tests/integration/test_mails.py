@@ -8,6 +8,7 @@ from datetime import timedelta
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -126,6 +127,19 @@ async def test_a_mail_arrives_once_in_text_and_html(
     assert "Shop & Co" in plain.get_content()
     assert mail["Subject"]
     assert "{}" == (await row(database))["sealed_body"], "a sent mail's link is forgotten"
+
+
+async def test_a_link_is_one_line_of_the_file_that_a_person_reads(
+    database: Database, tmp_path: Path
+) -> None:
+    mails = Mails(database, RING, Post("no-reply@example.com", folder=tmp_path))
+    await put(mails, database)
+
+    assert 1 == await mails.send_due()
+
+    (file,) = tmp_path.glob("*.eml")  # noqa: ASYNC240 - one small folder
+    assert f"\n{LINK}\n" in file.read_text()
+    assert 0o600 == file.stat().st_mode & 0o777
 
 
 async def test_an_outbox_says_nothing_to_who_reads_the_database(
