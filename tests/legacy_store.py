@@ -35,6 +35,7 @@ _PRELUDE: Final = """
     const reply = await pool.query('DELETE FROM replies WHERE action = $1 RETURNING kind', [action]);
     const kind = reply.rows.length ? reply.rows[0].kind : '';
     if (kind === 'outage') throw new Error('connect ECONNREFUSED 10.0.0.1:5432');
+    if (kind === 'slow') await new Promise((slept) => setTimeout(slept, 500));
     if (kind === 'taken') throw new ValidationError('user_exists', 'That name is gone.');
     if (kind === 'refused') throw new ValidationError('too_short', 'Ten letters, please.');
     if (kind === 'barred') throw new UnauthorizedError('Come back tomorrow.');
@@ -176,7 +177,7 @@ class LegacyStore:
         ]
 
     async def answer_once(self, action: str, kind: str) -> None:
-        """Let an action's next call come to `kind`: outage, taken, refused, barred, false."""
+        """Let an action's next call come to `kind`: outage, slow, taken, refused, barred, false."""
         await self.connection.execute(
             "INSERT INTO replies (action, kind) VALUES ($1, $2)", action, kind
         )

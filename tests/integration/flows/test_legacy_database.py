@@ -200,6 +200,20 @@ async def test_who_forgot_is_told_the_same_whoever_they_are(town: Town) -> None:
     assert "10.0.0.1" in failures[unlucky]
 
 
+async def test_who_forgot_is_answered_before_the_store_is_asked(town: Town) -> None:
+    address = town.somebody()
+    await town.store.add(address, PASSWORD)
+    await town.store.answer_once("get_user", "slow")
+    body = {"client_id": town.site.client_id, "connection": "old", "email": address}
+
+    asked = await town.site.http.post("/dbconnections/change_password", json=body)
+
+    assert 200 == asked.status_code
+    assert 1 == len(town.site.auth.state.tasks), "the work goes on behind the answer"
+    await town.settle()
+    assert 1 == len(await town.mails_to(address))
+
+
 async def test_a_reset_survives_an_outage(town: Town) -> None:
     address = town.somebody()
     await town.store.add(address, PASSWORD)
