@@ -123,6 +123,77 @@ test('mongodb tells a refused connection to a callback, and to a promise', async
   );
 });
 
+const OLD_ADDRESSES = /** @type {[string, object | undefined][]} */ ([
+  ['?poolSize=5&auto_reconnect=true&ssl=false&sslValidate=false', undefined],
+  ['', { server: { poolSize: 5, socketOptions: { keepAlive: 1, connectTimeoutMS: 50 } } }],
+  ['', { auth: { user: 'u', password: 'p' }, useNewUrlParser: true, numberOfRetries: 5 }],
+  ['', { sslValidate: false, sslCA: ['x'], bufferMaxEntries: 0, replset: { rs_name: 'x' } }],
+]);
+for (const [query, options] of OLD_ADDRESSES) {
+  test(`options of old drivers, ${query || JSON.stringify(options)}, are no error`, () => {
+    const { MongoClient } = load('mongodb');
+    const client = new MongoClient(`mongodb://127.0.0.1:1/d${query}`, options);
+
+    assert.equal(client.options.serverSelectionTimeoutMS, 10_000);
+    if (/poolSize/.test(query + JSON.stringify(options))) {
+      assert.equal(client.options.maxPoolSize, 5);
+    }
+    if (/sslValidate/.test(query + JSON.stringify(options))) {
+      assert.equal(client.options.rejectUnauthorized, false);
+    }
+  });
+}
+
+test("an address's own time limit for finding a server stays", () => {
+  const { MongoClient } = load('mongodb');
+  const client = new MongoClient('mongodb://127.0.0.1:1/d?serverSelectionTimeoutMS=70');
+
+  assert.equal(client.options.serverSelectionTimeoutMS, 70);
+  assert.equal(client.options.rejectUnauthorized, undefined);
+});
+
+test('a collection may be asked for with a callback', async () => {
+  const db = new (load('mongodb').MongoClient)('mongodb://127.0.0.1:1').db('d');
+  const found = await new Promise((resolve) =>
+    db.collection('users', (/** @type {any} */ _, /** @type {any} */ users) => resolve(users)),
+  );
+
+  assert.equal(found.namespace, 'd.users');
+  assert.equal(db.collection('users').namespace, 'd.users');
+});
+
+test('a query is an emitter on every client, also on one that a script made', () => {
+  const { Client } = load('pg@4.3.0');
+  const asked = new Client('postgres://u@127.0.0.1:1/d').query('SELECT 1');
+
+  assert.equal(
+    asked.on('row', () => {}),
+    asked,
+  );
+  assert.equal(typeof asked.then, 'function');
+});
+
+test('a number is a text where a text is looked for', () => {
+  const { Request, TYPES } = load('tedious');
+  const request = new Request('SELECT 1', () => {});
+  for (const value of [7, 'x', null, undefined]) request.addParameter('a', TYPES.VarChar, value);
+  request.addParameter('b', TYPES.Int, 7);
+
+  assert.deepEqual(
+    request.parameters.map((/** @type {any} */ one) => one.value),
+    ['7', 'x', null, undefined, 7],
+  );
+});
+
+test('util still answers what it was asked', () => {
+  const util = load('util');
+
+  assert.ok(util.isFunction(test) && util.isString('') && util.isNullOrUndefined(null));
+  assert.ok(util.isArray([]) && util.isError(new TypeError('x')) && !util.isObject(null));
+  assert.equal(util.format('%s', 1), '1');
+  assert.equal(load('node:util').types, util.types);
+});
+
 test('tedious connects by itself, with the configuration of old', async () => {
   const { Connection } = load('tedious@1.11.0');
   const connection = new Connection({

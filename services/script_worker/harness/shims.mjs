@@ -14,7 +14,7 @@ const LEGACY = Symbol('legacy'); // marks what is shimmed already
 
 /** @type {Map<string, (exported: any) => any>} */
 export const SHIMS = new Map(
-  Object.entries({ crypto, jsonwebtoken, lodash, mongodb, mysql, pg, tedious, uuid }),
+  Object.entries({ crypto, jsonwebtoken, lodash, mongodb, mysql, pg, tedious, util, uuid }),
 );
 
 /**
@@ -49,6 +49,7 @@ const POOL_SIZE = 10; // what pg had until it dropped `connect`
 /** `pg.connect(where, (err, client, done))` and `pg.end()`, gone since pg 7. */
 function pg(/** @type {any} */ exported) {
   if (exported.connect) return exported;
+  queriesAreEmitters(exported.Client.prototype);
   /** @type {Map<string, any>} */
   const pools = new Map();
 
@@ -67,12 +68,7 @@ function pg(/** @type {any} */ exported) {
 
   exported.connect = function connect(/** @type {any} */ where, /** @type {any} */ callback) {
     if (typeof where === 'function') return connect(undefined, where);
-    poolFor(where).connect(
-      (/** @type {any} */ error, /** @type {any} */ client, /** @type {any} */ done) => {
-        if (client) queriesAreEmitters(client);
-        callback(error, client, done);
-      },
-    );
+    poolFor(where).connect(callback);
   };
   exported.end = (/** @type {any} */ callback) => {
     const ended = Promise.all([...pools.values()].map((pool) => pool.end()));
@@ -83,11 +79,10 @@ function pg(/** @type {any} */ exported) {
 }
 
 /** `client.query(text).on('row', …)`: what a query without a callback was before pg 7. */
-function queriesAreEmitters(/** @type {any} */ client) {
-  if (client[LEGACY]) return;
-  const query = client.query;
-  client[LEGACY] = true;
-  client.query = function (/** @type {any[]} */ ...args) {
+function queriesAreEmitters(/** @type {any} */ prototype) {
+  const query = prototype.query;
+  if (query[LEGACY]) return;
+  prototype.query = function (/** @type {any[]} */ ...args) {
     const asked = apply(query, this, args);
     if (typeof asked?.then !== 'function' || asked.on) return asked;
     let heard = false;
@@ -107,11 +102,12 @@ function queriesAreEmitters(/** @type {any} */ client) {
     };
     return asked;
   };
+  prototype.query[LEGACY] = true;
 }
 
 // -- mongodb --------------------------------------------------------------------------------------
 
-const WITH_CALLBACK = {
+export const WITH_CALLBACK = {
   MongoClient: 'connect close',
   Db:
     'createCollection command collections stats renameCollection dropCollection dropDatabase ' +
@@ -126,11 +122,28 @@ const WITH_CALLBACK = {
     'findOneAndDelete findOneAndReplace findOneAndUpdate',
 };
 const SELECTION_MS = 10_000; // the driver's own half minute is above any script's time limit
-const GONE_OPTIONS = [
-  ...['autoReconnect', 'reconnectTries', 'reconnectInterval', 'bufferMaxEntries', 'keepAlive'],
-  ...['uri_decode_auth', 'server', 'replSet', 'replset', 'mongos', 'db', 'native_parser', 'logger'],
-  ...['promiseLibrary', 'validateOptions', 'auto_reconnect', 'haInterval', 'acceptableLatencyMS'],
-];
+const PARTS = ['db', 'server', 'replset', 'replSet', 'mongos']; // of version 2: options in options
+const OLD_OPTIONS = new Map([
+  ['poolsize', 'maxPoolSize'],
+  ['minsize', 'minPoolSize'],
+  ['rs_name', 'replicaSet'],
+  ['compression', 'compressors'],
+  ['sslca', 'ca'],
+  ['sslcert', 'cert'],
+  ['sslcrl', 'crl'],
+  ['sslkey', 'key'],
+  ['sslpass', 'passphrase'],
+]);
+const GONE_OPTIONS = new Set(
+  (
+    'acceptablelatencyms auto_reconnect autoreconnect buffermaxentries connectwithnoprimary ' +
+    'domainsenabled explicitlyignoresession ha hainterval keepalive logger loggerlevel monitoring ' +
+    'native_parser numberofretries promiselibrary reconnectinterval reconnecttries safe ' +
+    'secondaryacceptablelatencyms serverselectiontryonce size slave_ok slaveok socketoptions store ' +
+    'strategy uri_decode_auth usecreateindex usefindandmodify usenewurlparser userecoverytoken ' +
+    'useunifiedtopology validateoptions waitqueuemultiple waitqueuesize'
+  ).split(' '),
+);
 const FIND_OPTIONS = /^(limit|skip|batchSize|min|max|maxTimeMS|numberOfRetries|timeout|partial)$/;
 
 /** Callbacks, which the driver dropped with version 5, and the names that it dropped before. */
@@ -142,7 +155,8 @@ function mongodb(/** @type {any} */ exported) {
 
   class MongoClient extends exported.MongoClient {
     constructor(/** @type {string} */ uri, /** @type {any} */ options) {
-      super(uri, clientOptions(options));
+      const where = clientUri(uri);
+      super(where, clientOptions(options, where));
     }
 
     /** @param {any} uri @param {any} [options] @param {any} [callback] @returns {any} */
@@ -162,13 +176,65 @@ function mongodb(/** @type {any} */ exported) {
   return like(call, exported, { MongoClient, ObjectID, ObjectId: ObjectID, connect });
 }
 
-/** @param {any} options */
-function clientOptions(options) {
-  const { poolSize, ...kept } = options ?? {};
-  for (const name of GONE_OPTIONS) delete kept[name];
-  if (poolSize !== undefined) kept.maxPoolSize ??= poolSize;
-  kept.serverSelectionTimeoutMS ??= SELECTION_MS;
-  return kept;
+/**
+ * @param {any} given
+ * @param {unknown} uri
+ */
+function clientOptions(given, uri) {
+  /** @type {Record<string, any>} */
+  const options = {};
+  for (const [name, value] of Object.entries(flat(given ?? {}))) {
+    const current = optionToday(name, value);
+    if (current !== null) options[current[0]] ??= current[1];
+  }
+  if (options.auth?.user) {
+    const { user, ...auth } = options.auth;
+    options.auth = { username: user, ...auth };
+  }
+  if (!/[?&]serverSelectionTimeoutMS=/i.test(String(uri))) {
+    options.serverSelectionTimeoutMS ??= SELECTION_MS;
+  }
+  return options;
+}
+
+/** `{ server: { socketOptions: { … } } }` as one object. */
+function flat(/** @type {Record<string, any>} */ given) {
+  const { ...options } = given;
+  for (const name of PARTS) {
+    if (typeof options[name] !== 'object') continue;
+    const { socketOptions, ...part } = options[name] ?? {};
+    delete options[name];
+    Object.assign(options, { ...socketOptions, ...part, ...options });
+  }
+  return options;
+}
+
+/**
+ * An option's name and value of today, or null if nothing has to be said instead.
+ * @param {string} name
+ * @param {any} value
+ * @returns {[string, any] | null}
+ */
+function optionToday(name, value) {
+  const plain = name.toLowerCase();
+  if (GONE_OPTIONS.has(plain)) return null;
+  if (plain === 'sslvalidate' || plain === 'sslverifycertificate') {
+    return String(value) === 'false' ? ['tlsAllowInvalidCertificates', true] : null;
+  }
+  return [OLD_OPTIONS.get(plain) ?? name, value];
+}
+
+/** Without the options that the driver would refuse, and the others under their present names. */
+function clientUri(/** @type {any} */ uri) {
+  const at = typeof uri === 'string' ? uri.indexOf('?') : -1;
+  if (at === -1) return uri;
+  const options = [];
+  for (const part of uri.slice(at + 1).split('&')) {
+    const [name, ...value] = part.split('=');
+    const current = optionToday(name, value.join('='));
+    if (current !== null) options.push(current.join('='));
+  }
+  return options.length > 0 ? `${uri.slice(0, at)}?${options.join('&')}` : uri.slice(0, at);
 }
 
 /**
@@ -226,7 +292,8 @@ function mendResult(name, result, args) {
   if (result === null || typeof result !== 'object') return result;
   if (name === 'insertOne' || name === 'insertMany') {
     const ops = Array.isArray(args[0]) ? args[0] : [args[0]];
-    return hide(result, { ops, insertedCount: ops.length, result: { ok: 1, n: ops.length } });
+    const counted = { insertedCount: ops.length, result: { ok: 1, n: ops.length } };
+    return hide(result, { ops, insertedIds: [result.insertedId], ...counted });
   }
   if (name === 'updateOne' || name === 'updateMany' || name === 'replaceOne') {
     const { matchedCount, upsertedCount, modifiedCount } = result;
@@ -273,6 +340,13 @@ function addOldMethods({ MongoClient, Db, Collection, AbstractCursor }) {
       return apply(client.close, client, args);
     },
   });
+  const { collection } = Db.prototype;
+  Db.prototype.collection = function (/** @type {any[]} */ ...args) {
+    const callback = typeof args.at(-1) === 'function' ? args.pop() : undefined;
+    const found = apply(collection, this, args);
+    if (callback !== undefined) nextTick(callback, null, found);
+    return found;
+  };
   add(Collection, OLD_COLLECTION);
   add(AbstractCursor, OLD_CURSOR);
   const { forEach } = AbstractCursor.prototype;
@@ -330,7 +404,7 @@ const OLD_CURSOR = {
   },
 };
 
-const OLD_COLLECTION = {
+export const OLD_COLLECTION = {
   /** @this {any} */
   insert(/** @type {any} */ documents, /** @type {any[]} */ ...rest) {
     const method = Array.isArray(documents) ? this.insertMany : this.insertOne;
@@ -346,9 +420,33 @@ const OLD_COLLECTION = {
   /** @this {any} */
   update(/** @type {any} */ selector, /** @type {any} */ change, /** @type {any[]} */ ...rest) {
     const { multi } = typeof rest[0] === 'object' && rest[0] !== null ? rest[0] : {};
-    const operators = Object.keys(change).some((name) => name.startsWith('$'));
-    const method = operators ? (multi ? this.updateMany : this.updateOne) : this.replaceOne;
+    const many = multi ? this.updateMany : this.updateOne;
+    const method = hasOperators(change) ? many : this.replaceOne;
     return apply(method, this, [selector, change, ...rest]);
+  },
+  /** @this {any} */
+  findAndModify(
+    /** @type {any} */ selector,
+    /** @type {any} */ sort,
+    /** @type {any} */ change,
+    /** @type {any[]} */ ...rest
+  ) {
+    const callback = typeof rest.at(-1) === 'function' ? [rest.pop()] : [];
+    const { new: after, remove, fields, ...given } = rest[0] ?? {};
+    const options = { sort, projection: fields, includeResultMetadata: true, ...given };
+    if (remove) return apply(this.findOneAndDelete, this, [selector, options, ...callback]);
+    const method = hasOperators(change) ? this.findOneAndUpdate : this.findOneAndReplace;
+    options.returnDocument ??= after ? 'after' : 'before';
+    return apply(method, this, [selector, change, options, ...callback]);
+  },
+  /** @this {any} */
+  findAndRemove(
+    /** @type {any} */ selector,
+    /** @type {any} */ sort,
+    /** @type {any[]} */ ...rest
+  ) {
+    const callback = typeof rest.at(-1) === 'function' ? [rest.pop()] : [];
+    return this.findAndModify(selector, sort, {}, { ...rest[0], remove: true }, ...callback);
   },
   /** @this {any} */
   remove(/** @type {any} */ selector, /** @type {any[]} */ ...rest) {
@@ -362,6 +460,11 @@ const OLD_COLLECTION = {
     return apply(this.createIndex, this, args);
   },
 };
+
+/** Whether it changes fields, and does not replace the document. */
+function hasOperators(/** @type {any} */ change) {
+  return Object.keys(change).some((name) => name.startsWith('$'));
+}
 
 /**
  * @param {Function} method
@@ -428,6 +531,11 @@ function tedious(/** @type {any} */ exported) {
   }
 
   class Request extends exported.Request {
+    addParameter(/** @type {any[]} */ ...args) {
+      args[2] = textFor(args[1], args[2]);
+      return super.addParameter(...args);
+    }
+
     emit(/** @type {string} */ event, /** @type {any[]} */ ...args) {
       if (event === 'row' && Array.isArray(args[0])) nameColumns(args[0]);
       return super.emit(event, ...args);
@@ -435,6 +543,13 @@ function tedious(/** @type {any} */ exported) {
   }
 
   return like({}, exported, { Connection, Request });
+}
+
+/** Until version 10 what is no text became one, such as a number that is looked for as VarChar. */
+function textFor(/** @type {any} */ type, /** @type {any} */ value) {
+  const text = /^N?(VarChar|Char|Text)$/.test(type?.name);
+  const streamed = typeof value?.[Symbol.asyncIterator] === 'function';
+  return text && value != null && !streamed ? String(value) : value;
 }
 
 /** Until version 0.2 a column was found by its place and by its name. */
@@ -502,12 +617,34 @@ function stretched(password, length) {
 
 // -- smaller ones ---------------------------------------------------------------------------------
 
+/** The questions that Node 23 dropped. */
+function util(/** @type {any} */ exported) {
+  /** @type {Record<string, (value: any) => boolean>} */
+  const asked = {
+    isBoolean: (value) => typeof value === 'boolean',
+    isBuffer: (value) => Buffer.isBuffer(value),
+    isDate: exported.types.isDate,
+    isError: (value) => exported.types.isNativeError(value) || value instanceof Error,
+    isFunction: (value) => typeof value === 'function',
+    isNull: (value) => value === null,
+    isNullOrUndefined: (value) => value === null || value === undefined,
+    isNumber: (value) => typeof value === 'number',
+    isObject: (value) => value !== null && typeof value === 'object',
+    isPrimitive: (value) => value === null || !/^(object|function)$/.test(typeof value),
+    isRegExp: exported.types.isRegExp,
+    isString: (value) => typeof value === 'string',
+    isSymbol: (value) => typeof value === 'symbol',
+    isUndefined: (value) => value === undefined,
+  };
+  return like({}, exported, { ...asked, isArray: Array.isArray });
+}
+
 /** `uuid()` is version 4, as before version 7. */
 function uuid(/** @type {any} */ exported) {
   return like((/** @type {any[]} */ ...args) => apply(exported.v4, undefined, args), exported, {});
 }
 
-const OLD_LODASH = {
+export const OLD_LODASH = {
   ...{ all: 'every', any: 'some', collect: 'map', contains: 'includes', detect: 'find' },
   ...{ findWhere: 'find', foldl: 'reduce', include: 'includes', indexBy: 'keyBy' },
   ...{ inject: 'reduce', methods: 'functions', object: 'zipObject', pairs: 'toPairs' },
