@@ -9,7 +9,7 @@
 import { compileFunction } from 'node:vm';
 
 /** @type {Record<string, string[]>} */
-const RECOMMENDED = {
+export const RECOMMENDED = {
   login: ['login', 'loginByEmail'],
   get_user: ['getUser', 'getByEmail', 'get_user'],
   create: ['create'],

@@ -7,7 +7,7 @@
 
 const { apply } = Reflect;
 const POOL_LIMIT = 30;
-const GONE = {
+export const GONE = {
   Auth0: "require('auth0') has another interface since version 3",
   azure_storage: 'its makers retired it in 2020; use their REST API with axios',
   couchbase: 'its driver can not be shipped',

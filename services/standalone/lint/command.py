@@ -16,14 +16,15 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from services.auth.connections import MAX_SCRIPT_BYTES
 from services.script_worker.node_process import NodeCommand, node_of_the_wheel
 from services.standalone.cli import USAGE_ERROR, Parser
 from services.standalone.lint.rules import ORDER, RULES, Severity
 from shared.contracts import Action
 
-MAX_BYTES: Final = 100_000
 MAX_SCRIPTS: Final = 1000
 WITHIN: Final = 60.0
+EXCERPT: Final = 100
 _HERE: Final = Path(__file__).parent
 
 
@@ -113,24 +114,31 @@ def gather(paths: Sequence[Path], action: Action | None) -> list[ScriptFile]:
 
 def read(path: Path, action: Action | None, *, asked: bool) -> Iterator[ScriptFile]:
     """The scripts of a file or a folder. Raises UsageError."""
-    try:
-        if path.is_dir():
-            for inner in sorted(path.rglob("*.js")):
-                if "node_modules" not in inner.parts:
-                    yield from read(inner, action, asked=False)
-            return
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise UsageError(f"{path} has {size} bytes; a script has at most {MAX_BYTES}")
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} can't be read: {error}") from None
+    if path.is_dir():
+        for inner in sorted(path.rglob("*.js")):
+            if "node_modules" not in inner.parts:
+                yield from read(inner, action, asked=False)
+        return
     named = next((one for one in Action if one.value == path.stem), None)
     chosen = action or named
-    if chosen is None and asked:
-        raise UsageError(f"{path}: which action is it? The name does not say; use --action")
     if chosen is not None:
-        yield ScriptFile(path, chosen, text)
+        yield ScriptFile(path, chosen, _text(path))
+    elif asked:
+        _text(path)  # a file that is not there needs no action
+        raise UsageError(f"{path}: which action is it? The name does not say; use --action")
+
+
+def _text(path: Path) -> str:
+    try:
+        if path.exists() and not path.is_file():
+            raise UsageError(f"{path} is not a regular file")
+        with path.open("rb") as file:
+            raw = file.read(MAX_SCRIPT_BYTES + 1)
+        if len(raw) > MAX_SCRIPT_BYTES:
+            raise UsageError(f"{path}: a script has at most {MAX_SCRIPT_BYTES} bytes")
+        return raw.decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} can't be read: {error}") from None
 
 
 def findings(scripts: Sequence[ScriptFile]) -> list[list[Finding]]:
@@ -144,7 +152,7 @@ def findings(scripts: Sequence[ScriptFile]) -> list[list[Finding]]:
             [str(node_of_the_wheel()), str(_HERE / "main.mjs")],
             input=json.dumps(given),
             capture_output=True,
-            text=True,
+            encoding="utf-8",
             timeout=WITHIN,
             check=False,
         )
@@ -165,12 +173,28 @@ def as_text(found: Sequence[tuple[ScriptFile, list[Finding]]]) -> Iterator[str]:
         for one in listed:
             count[one.severity] += 1
             place = f"{one.line}:{one.column}"
-            yield f"  {place:>7}  {one.severity:<7}  {one.rule:<21}  {one.message}"
+            yield f"  {place:>7}  {one.severity:<7}  {one.rule:<21}  {_printable(one.message)}"
             yield f"  {'':>7}  {'':<7}  {'':<21}  {RULES[one.rule].advice}"
+            if one.rule == "syntax-error":
+                yield from excerpt(script.text, one)
         if listed:
             yield ""
     total = ", ".join(f"{count[one]} {one}{'s' if one != 'info' else ''}" for one in ORDER)
     yield f"{len(found)} scripts: {total}"
+
+
+def excerpt(text: str, finding: Finding) -> Iterator[str]:
+    """The line of a finding, and a caret below its column."""
+    lines = text.split("\n")
+    line = lines[finding.line - 1] if finding.line <= len(lines) else ""
+    start = max(0, finding.column - 1 - EXCERPT // 2)
+    yield f"  {'':>7}  | {_printable(line[start : start + EXCERPT])}"
+    yield f"  {'':>7}  | {'^':>{finding.column - start}}"
+
+
+def _printable(text: str) -> str:
+    """A script has no say over the terminal."""
+    return "".join(one if one.isprintable() else " " for one in text)
 
 
 def as_json(found: Sequence[tuple[ScriptFile, list[Finding]]]) -> dict[str, object]:

@@ -29,6 +29,9 @@ RULES: Final[dict[str, Rule]] = {
     "module-missing": Rule(
         "error", "A module is required that is not shipped.", "Use the one that is named."
     ),
+    "missing-in-node": Rule(
+        "error", "A function that Node no longer has.", "Use what took its place."
+    ),
     "missing-user-id": Rule(
         "error", "A profile without `user_id` (C§2.1).", "Return the store's stable id."
     ),
