@@ -288,6 +288,10 @@ class _Observed:
                     )
                     await send_with_headers({"type": "http.response.body", "body": b""})
                     return
+                if "\0" in scope["path"] or b"%00" in scope["query_string"]:
+                    refusal = api_error(400, "The URL holds NUL.", "invalid_uri")
+                    await refusal(scope, receive, send_with_headers)
+                    return
                 await self._app(scope, receive, send_with_headers)
         finally:
             metrics.HTTP_IN_FLIGHT.dec()

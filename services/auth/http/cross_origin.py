@@ -84,6 +84,9 @@ async def _authenticate(app: State, http_request: Request, asked: CrossOriginReq
     await app.its.logs.write(entry)
     if isinstance(answer, Refused):
         response = _refused(answer.refusal)
+    elif not answer.user.stored:  # a ticket has to remember whose it is
+        text = "Users of this connection are not kept, so they can't log in here."
+        response = oauth_error(403, "access_denied", text, NO_STORE)
     else:
         ticket = await app.authorizations.login_ticket(answer.user.user_id, client.client_id)
         response = JSONResponse(ticket, headers=NO_STORE)

@@ -344,6 +344,19 @@ async def test_a_page_hears_what_auth0_js_knows(
     assert text is None or text == refused.json()["error_description"]
 
 
+async def test_who_is_not_kept_cannot_log_in_from_a_page(town: Town, page_client: str) -> None:
+    options = town.store.options(set_user_root_attributes="never_on_login")
+    realm = await town.site.connect("unkept", **options)
+    enabled = {"enabled_clients": [page_client]}
+    await town.site.manage("PATCH", f"connections/{realm['id']}", enabled)
+    address = town.somebody()
+    await town.store.add(address, PASSWORD)
+
+    refused = await _from_page(town, page_client, address, realm="unkept")
+
+    assert (403, "access_denied") == (refused.status_code, refused.json()["error"])
+
+
 async def test_a_failure_is_told_to_a_page_without_its_detail(town: Town, page_client: str) -> None:
     await town.store.answer_once("login", "outage")
 
