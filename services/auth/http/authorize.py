@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import wraps
 from typing import Annotated, Any, Final
 
 from pydantic import Field, ValidationError
@@ -14,6 +15,7 @@ from services.auth.connections import Connection
 from services.auth.http.bodies import BadBody, Body, fields, validate
 from services.auth.http.cross_origin import COOKIE as VERIFIER_COOKIE
 from services.auth.http.oauth import Refuse, scope_for_authorize
+from services.auth.http.operations import Endpoint
 from services.auth.http.pages import (
     BROWSER_COOKIE,
     SESSION_COOKIE,
@@ -164,13 +166,24 @@ async def _redeem(
     return response
 
 
+def within_a_login(endpoint: Endpoint) -> Endpoint:
+    """A page of a login that began at `/authorize`, in this browser, not too long ago."""
+
+    @wraps(endpoint)
+    async def paged(http_request: Request) -> Response:
+        try:
+            return await endpoint(http_request)
+        except (BadState, BadBody):
+            return message("This page is too old", _EXPIRED, status=400)
+
+    return paged
+
+
+@within_a_login
 async def login_page(http_request: Request) -> Response:
     """`GET /u/login`: the login form."""
     app, text = state(http_request), http_request.query_params.get("state")
-    try:
-        transaction = unseal(app, http_request, text)
-    except BadState:
-        return _expired()
+    transaction = unseal(app, http_request, text)
     return await _login_form(app, http_request, transaction, text or "")
 
 
@@ -194,13 +207,11 @@ async def _login_form(
     )
 
 
+@within_a_login
 async def log_in(http_request: Request) -> Response:
     """`POST /u/login`: the form came back."""
     app = state(http_request)
-    try:
-        form, transaction, client, connection = await _form(app, http_request)
-    except (BadState, BadBody):
-        return _expired()
+    form, transaction, client, connection = await _form(app, http_request)
     username, password = form.get("username", "")[:320], form.get("password", "")[:1024]
     if not username or not password:
         problem = "Both fields are needed."
@@ -232,13 +243,11 @@ async def log_in(http_request: Request) -> Response:
     return await _logged_in(app, transaction, answer.user)
 
 
+@within_a_login
 async def signup_page(http_request: Request) -> Response:
     """`GET /u/signup`: the sign-up form."""
     app, text = state(http_request), http_request.query_params.get("state")
-    try:
-        transaction = unseal(app, http_request, text)
-    except BadState:
-        return _expired()
+    transaction = unseal(app, http_request, text)
     connection = await app.its.connections.by_name(transaction.connection)
     if connection is None or connection.disable_signup:
         return message("Sign up", "Public sign up is disabled.", status=403)
@@ -266,13 +275,11 @@ def _signup_form(
     )
 
 
+@within_a_login
 async def sign_up(http_request: Request) -> Response:
     """`POST /u/signup`: create the account, and go on as logged in."""
     app = state(http_request)
-    try:
-        form, transaction, client, connection = await _form(app, http_request)
-    except (BadState, BadBody):
-        return _expired()
+    form, transaction, client, connection = await _form(app, http_request)
     names = {name: form[name] for name in ("email", "username", "password") if form.get(name)}
     shown: dict[str, Any] = {"email": form.get("email", ""), "username": form.get("username", "")}
     try:
@@ -299,13 +306,11 @@ async def sign_up(http_request: Request) -> Response:
     )
 
 
+@within_a_login
 async def forgot_page(http_request: Request) -> Response:
     """`GET /u/forgot-password`: whose password is it?"""
     app, text = state(http_request), http_request.query_params.get("state")
-    try:
-        transaction = unseal(app, http_request, text)
-    except BadState:
-        return _expired()
+    transaction = unseal(app, http_request, text)
     return render(
         "forgot.html",
         title="Forgot the password?",
@@ -315,13 +320,11 @@ async def forgot_page(http_request: Request) -> Response:
     )
 
 
+@within_a_login
 async def forgot(http_request: Request) -> Response:
     """`POST /u/forgot-password`: everybody is told the same."""
     app = state(http_request)
-    try:
-        form, transaction, client, connection = await _form(app, http_request)
-    except (BadState, BadBody):
-        return _expired()
+    form, transaction, client, connection = await _form(app, http_request)
     email = form.get("email", "")[:254]
     if email:
         who = caller(http_request, client)
@@ -425,10 +428,6 @@ def _back(target: str, oauth_state: str | None, error: str, description: str) ->
     """An error for the application (RFC 6749, section 4.1.2.1)."""
     parameters = {"error": error, "error_description": description, "state": oauth_state}
     return redirect(target, parameters)
-
-
-def _expired() -> Response:
-    return message("This page is too old", _EXPIRED, status=400)
 
 
 async def _note(
