@@ -4,89 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
-import bcrypt
 import pytest
 
-from services.script_worker.node_process import node_of_the_wheel
 from services.standalone import cli
 from shared.telemetry import serve_http
-from tests.people import PASSWORD, People, path_of
-from tests.private_mariadb import PASSWORD as MARIADB_PASSWORD
+from tests.legacy_stores.databases import Legacy
+from tests.people import People, path_of
 from tests.servers import Databases
 from tests.site import opened
 
 SCRIPTS = Path(__file__).parents[1] / "legacy_scripts"
-MODULES = Path(__file__).parents[2] / "services" / "script_worker" / "modules"
 NEW = "An0ther-one"
-TABLE = {
-    "mysql": "CREATE TABLE users (id INT AUTO_INCREMENT PRIMARY KEY, nickname VARCHAR(80),"
-    " email VARCHAR(254) NOT NULL, password VARCHAR(80) NOT NULL, verified INT DEFAULT 0)",
-    "postgresql": "CREATE TABLE users (id serial PRIMARY KEY, nickname text, email text NOT NULL,"
-    " password text NOT NULL, verified boolean NOT NULL DEFAULT false)",
-}
-ASK = {
-    "mysql": """
-const db = require('mysql2/promise');
-(async () => {
-  const link = await db.createConnection(JSON.parse(process.argv[1]));
-  const [rows] = await link.query(process.argv[2], JSON.parse(process.argv[3]));
-  console.log(JSON.stringify(rows)); await link.end();
-})();""",
-    "postgresql": """
-const { Client } = require('pg');
-(async () => {
-  const link = new Client(JSON.parse(process.argv[1])); await link.connect();
-  let n = 0;
-  const { rows } = await link.query(process.argv[2].replace(/\\?/g, () => `$${++n}`), JSON.parse(process.argv[3]));
-  console.log(JSON.stringify(rows)); await link.end();
-})();""",
-}
-
-
-@dataclass
-class Legacy:
-    """A legacy database, seen with its own driver and none of the scripts."""
-
-    family: str
-    address: Mapping[str, Any]
-    configuration: Mapping[str, str] = field(repr=False)
-
-    async def ask(self, sql: str, *values: Any) -> Any:
-        command = ["-e", ASK[self.family], json.dumps(self.address), sql, json.dumps(values)]
-        process = await asyncio.create_subprocess_exec(
-            node_of_the_wheel(), *command, cwd=MODULES, stdout=asyncio.subprocess.PIPE
-        )
-        async with asyncio.timeout(20):
-            out, _ = await process.communicate()
-        assert 0 == process.returncode
-        return json.loads(out)
-
-    async def add(self, email: str) -> None:
-        hashed = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
-        await self.ask(
-            "INSERT INTO users (email, password, nickname) VALUES (?, ?, 'Ada')", email, hashed
-        )
-
-    async def row(self, email: str) -> dict[str, Any] | None:
-        rows = await self.ask("SELECT * FROM users WHERE email = ?", email)
-        return rows[0] if rows else None
 
 
 @pytest.fixture(params=["mysql", "postgresql"])
 def legacy(request: pytest.FixtureRequest, databases: Databases) -> Legacy:
     if request.param == "mysql":
-        server = request.getfixturevalue("mariadb")
-        address = {"host": "127.0.0.1", "port": server.port, "user": "legacy"}
-        secret = {"password": MARIADB_PASSWORD, "database": "legacy"}
-        given = {name.upper(): str(value) for name, value in (address | secret).items()}
-        return Legacy("mysql", address | secret, given)
-    url = databases.fresh(migrated=False)
-    return Legacy("postgresql", {"connectionString": url}, {"CONNECTION": url})
+        return Legacy.in_mariadb(request.getfixturevalue("mariadb").port)
+    return Legacy.in_postgres(databases.fresh(migrated=False))
 
 
 def write_folder(root: Path, legacy: Legacy) -> None:
@@ -119,7 +57,7 @@ def write_folder(root: Path, legacy: Legacy) -> None:
 @pytest.fixture
 async def people(database_url: str, tmp_path: Path, legacy: Legacy) -> AsyncIterator[People]:
     """A site whose connections came from a folder, by the command that users run."""
-    await legacy.ask(TABLE[legacy.family])
+    await legacy.create()
     folder, mails = tmp_path / "tenant", tmp_path / "mails"
     write_folder(folder, legacy)
     async with (
@@ -139,7 +77,7 @@ async def people(database_url: str, tmp_path: Path, legacy: Legacy) -> AsyncIter
         rotated = await site.manage("POST", f"clients/{site.client_id}/rotate-secret")
         site.secret = rotated.json()["client_secret"]
         yield People(site, mails)
-    await legacy.ask("DROP TABLE users")
+    await legacy.drop()
 
 
 async def user_path(people: People, address: str) -> str:

@@ -1,158 +1,103 @@
 // @ts-check
 /**
- * Enough of TDS 7.4 (MS-TDS) for a driver to log in and to call statements with parameters, on a
- * table in memory. Prints its port; ends with its standard input.
- *
- * A statement is understood by its first word: SELECT … WHERE column = @p, INSERT (…) VALUES (…),
- * UPDATE … SET column = @p WHERE column = @q, DELETE … WHERE column = @p.
+ * SQL Server as a driver sees it: TDS, with SQLite behind it, whose SQL is near enough to
+ * Transact-SQL for what membership tables are asked. The arguments are the password of the user
+ * `legacy`, and a file with a key and a certificate for who asks for encryption.
  */
-import { createServer } from 'node:net';
+import { randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { DatabaseSync } from 'node:sqlite';
+import { Duplex } from 'node:stream';
+import { createSecureContext, TLSSocket } from 'node:tls';
+import { standIn } from './control.mjs';
+import * as tds from './tds.mjs';
 
-const [PRELOGIN, LOGIN7, RPC, REPLY] = [18, 16, 3, 4];
-const COLUMNS = ['Id', 'Nickname', 'Email', 'Password', 'PasswordSalt'];
-const COLLATION = Buffer.from([9, 4, 0xd0, 0, 0x34]);
-/** @type {Record<string, string>[]} */
-const rows = [];
-let nextId = 1;
+const { PACKET } = tds;
+const [password, certificate] = process.argv.slice(2);
+const LOGIN_FAILED = 18456;
+const BAD_STATEMENT = 102;
 
-const utf16 = (/** @type {string} */ text) => Buffer.from(text, 'utf16le');
-const u16 = (/** @type {number} */ value) => Buffer.from([value & 255, value >> 8]);
-const shortText = (/** @type {string} */ text) => Buffer.concat([Buffer.from([text.length]), utf16(text)]);
-
-function packet(/** @type {Buffer} */ content) {
-  const header = Buffer.from([REPLY, 1, 0, 0, 0, 0, 1, 0]);
-  header.writeUInt16BE(8 + content.length, 2);
-  return Buffer.concat([header, content]);
+const database = new DatabaseSync(':memory:');
+database.exec("ATTACH ':memory:' AS dbo");
+database.function('NEWID', () => randomUUID().toUpperCase());
+for (const name of ['GETDATE', 'GETUTCDATE']) {
+  database.function(name, () => new Date().toISOString());
 }
 
-/** DONE, or DONEPROC: the number of rows is good. */
-function done(/** @type {number} */ token, /** @type {number} */ count) {
-  const body = Buffer.alloc(13);
-  body[0] = token;
-  body.writeUInt16LE(0x10, 1);
-  body.writeBigUInt64LE(BigInt(count), 5);
-  return body;
-}
-
-/** Version, and that there is no encryption. */
-function prelogin() {
-  const options = Buffer.from([0, 0, 11, 0, 6, 1, 0, 17, 0, 1, 0xff]);
-  return Buffer.concat([options, Buffer.from([15, 0, 0, 0, 0, 0]), Buffer.from([2])]);
-}
-
-function loggedIn() {
-  const name = shortText('Stand-in');
-  const body = Buffer.concat([Buffer.from([1, 0x74, 0, 0, 4]), name, Buffer.from([15, 0, 0, 0])]);
-  const ack = Buffer.concat([Buffer.from([0xad]), u16(body.length), body]);
-  const collation = Buffer.concat([Buffer.from([0xe3, 8, 0, 7, 5]), COLLATION, Buffer.from([0])]);
-  return Buffer.concat([collation, ack, done(0xfd, 0)]);
-}
-
-/** The values of an RPC request: texts and integers. */
-function parameters(/** @type {Buffer} */ data) {
-  let at = data.readUInt32LE(0);
-  at += data.readUInt16LE(at) === 0xffff ? 4 : 2 + 2 * data.readUInt16LE(at);
-  at += 2;
-  const found = [];
-  while (at < data.length) {
-    const length = data[at];
-    const name = data.toString('utf16le', at + 1, at + 1 + 2 * length);
-    at += 2 + 2 * length;
-    const type = data[at];
-    if (type === 0xe7 || type === 0xa7) {
-      const longest = data.readUInt16LE(at + 1);
-      at += 8;
-      let size = 0;
-      if (longest === 0xffff) {
-        size = data.readUInt32LE(at + 8);
-        at += 12;
-      } else {
-        size = data.readUInt16LE(at);
-        at += 2;
-      }
-      const value = data.toString(type === 0xe7 ? 'utf16le' : 'latin1', at, at + size);
-      at += size + (longest === 0xffff ? 4 : 0);
-      found.push({ name, value });
-    } else if (type === 0x26) {
-      const size = data[at + 2];
-      found.push({ name, value: String(size ? data.readIntLE(at + 3, size) : '') });
-      at += 3 + size;
-    } else {
-      throw new Error(`a parameter of type ${type}`);
-    }
-  }
-  return found;
-}
-
-/** @param {string} sql @param {Record<string, string>} values */
+/** @param {string} sql @param {Record<string, any>} values */
 function perform(sql, values) {
-  const where = /WHERE\s+(?:\w+\.)?(\w+)\s*=\s*@(\w+)/i.exec(sql);
-  const chosen = rows.filter((row) => !where || row[where[1]] === values[where[2]]);
-  const verb = /^\s*(\w+)/.exec(sql)?.[1].toUpperCase();
-  if (verb === 'SELECT') return chosen;
-  if (verb === 'INSERT') {
-    const names = /\(([^)]*)\)\s*VALUES/i.exec(sql)?.[1].split(',') ?? [];
-    const given = /VALUES\s*\(([^)]*)\)/i.exec(sql)?.[1].split(',') ?? [];
-    const row = Object.fromEntries(names.map((name, n) => [name.trim(), values[given[n].trim().slice(1)]]));
-    rows.push({ Id: String(nextId++), ...row });
-    return 1;
+  const statement = database.prepare(sql);
+  statement.setAllowUnknownNamedParameters(true);
+  const columns = statement.columns();
+  if (columns.length === 0) return tds.done(tds.DONE_PROC, Number(statement.run(values).changes));
+  const rows = /** @type {Record<string, unknown>[]} */ (statement.all(values));
+  const typed = columns.map(({ name, type }) => ({ name, type: tds.typeOf(type) }));
+  const counted = tds.done(tds.DONE_IN_PROC, rows.length);
+  return Buffer.concat([tds.table(typed, rows), counted, tds.done(tds.DONE_PROC, 0)]);
+}
+
+/** @param {number} type @param {Buffer} content */
+function answer(type, content) {
+  if (type === PACKET.login) {
+    const given = tds.readLogin(content);
+    if (given.user === 'legacy' && given.password === password) return tds.loggedIn();
+    return tds.refusal(LOGIN_FAILED, `Login failed for user '${given.user}'.`);
   }
-  if (verb === 'UPDATE') {
-    for (const [, name, value] of (/SET(.*)WHERE/is.exec(sql)?.[1] ?? '').matchAll(/(\w+)\s*=\s*@(\w+)/g)) {
-      for (const row of chosen) row[name] = values[value];
+  // A batch is what a driver sends by itself: settings of the session.
+  if (type !== PACKET.rpc) return tds.done(tds.DONE, 0);
+  try {
+    const { sql, values } = tds.readCall(content);
+    return perform(sql, values);
+  } catch (error) {
+    return tds.refusal(BAD_STATEMENT, String(error));
+  }
+}
+
+/** Messages in, answers out, over anything. */
+function converse(/** @type {import('node:stream').Duplex} */ stream) {
+  const messages = new tds.Messages();
+  stream.on('data', (data) => {
+    for (const { type, content } of messages.take(data)) {
+      stream.write(tds.packets(PACKET.reply, answer(type, content)));
     }
-    return chosen.length;
-  }
-  for (const row of chosen) rows.splice(rows.indexOf(row), 1);
-  return chosen.length;
-}
-
-function columns() {
-  const all = COLUMNS.map((name) =>
-    Buffer.concat([Buffer.from([0, 0, 0, 0, 1, 0, 0xe7]), u16(8000), COLLATION, shortText(name)]),
-  );
-  return Buffer.concat([Buffer.from([0x81]), u16(COLUMNS.length), ...all]);
-}
-
-function row(/** @type {Record<string, string>} */ values) {
-  const cells = COLUMNS.map((name) => {
-    if (values[name] === undefined) return u16(0xffff);
-    const text = utf16(values[name]);
-    return Buffer.concat([u16(text.length), text]);
   });
-  return Buffer.concat([Buffer.from([0xd1]), ...cells]);
 }
 
-function execute(/** @type {Buffer} */ data) {
-  const [statement, , ...given] = parameters(data);
-  const values = Object.fromEntries(given.map(({ name, value }) => [name.replace(/^@/, ''), value]));
-  const result = perform(statement.value, values);
-  if (typeof result === 'number') return done(0xfe, result);
-  return Buffer.concat([columns(), ...result.map(row), done(0xfe, result.length)]);
-}
-
-function reply(/** @type {number} */ type, /** @type {Buffer} */ data) {
-  if (type === PRELOGIN) return prelogin();
-  if (type === LOGIN7) return loggedIn();
-  return type === RPC ? execute(data) : done(0xfd, 0);
-}
-
-const server = createServer((socket) => {
-  let waiting = Buffer.alloc(0);
-  let message = Buffer.alloc(0);
-  socket.on('error', () => {});
+/** TLS whose handshake travels inside PRELOGIN packets, and what follows bare. */
+function encrypted(/** @type {import('node:net').Socket} */ socket) {
+  const handshake = new tds.Messages();
+  let bare = false;
+  const records = new Duplex({
+    read() {},
+    write(chunk, _encoding, next) {
+      socket.write(bare ? chunk : tds.packets(PACKET.prelogin, chunk), () => next());
+    },
+  });
   socket.on('data', (data) => {
-    waiting = Buffer.concat([waiting, data]);
-    while (waiting.length >= 8 && waiting.length >= waiting.readUInt16BE(2)) {
-      const size = waiting.readUInt16BE(2);
-      message = Buffer.concat([message, waiting.subarray(8, size)]);
-      if (waiting[1] & 1) {
-        socket.write(packet(reply(waiting[0], message)));
-        message = Buffer.alloc(0);
-      }
-      waiting = waiting.subarray(size);
-    }
+    bare ||= data[0] !== PACKET.prelogin;
+    if (bare) records.push(data);
+    else for (const { content } of handshake.take(data)) records.push(content);
   });
-});
-server.listen(0, '127.0.0.1', () => console.log(/** @type {any} */ (server.address()).port));
-process.stdin.on('end', () => process.exit(0)).resume();
+  const pem = readFileSync(certificate);
+  const secureContext = createSecureContext({ key: pem, cert: pem, maxVersion: 'TLSv1.2' });
+  const stream = new TLSSocket(/** @type {any} */ (records), { isServer: true, secureContext });
+  stream.on('error', () => {});
+  return stream;
+}
+
+standIn(
+  (socket) => {
+    const greeting = new tds.Messages();
+    const greet = (/** @type {Buffer} */ data) => {
+      for (const { content } of greeting.take(data)) {
+        socket.off('data', greet);
+        const secret = tds.wantsEncryption(content);
+        socket.write(tds.packets(PACKET.reply, tds.prelogin(secret)));
+        converse(secret ? encrypted(socket) : socket);
+      }
+    };
+    socket.on('data', greet);
+  },
+  ({ script, sql, values = {} }) =>
+    script === undefined ? database.prepare(sql).all(values) : database.exec(script),
+);

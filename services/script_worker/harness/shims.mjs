@@ -542,7 +542,8 @@ function tedious(/** @type {any} */ exported) {
     }
   }
 
-  return like({}, exported, { Connection, Request });
+  const TYPES = { UniqueIdentifierN: exported.TYPES.UniqueIdentifier, ...exported.TYPES };
+  return like({}, exported, { Connection, Request, TYPES });
 }
 
 /** Until version 10 what is no text became one, such as a number that is looked for as VarChar. */

@@ -1,7 +1,5 @@
 function changePassword(email, newPassword, callback) {
   const crypto = require('crypto');
-  const bcrypt = require('bcrypt');
-  const password = newPassword;
   const sqlserver = require('tedious@1.11.0');
   const Connection = sqlserver.Connection;
   const Request = sqlserver.Request;
@@ -10,22 +8,27 @@ function changePassword(email, newPassword, callback) {
     userName: 'legacy',
     password: configuration.SQL_PASSWORD,
     server: configuration.SQL_SERVER,
-    options: { port: Number(configuration.SQL_PORT), database: 'legacy', encrypt: false, rowCollectionOnRequestCompletion: true }
+    options: {
+      port: Number(configuration.SQL_PORT),
+      database: 'membership',
+      rowCollectionOnRequestCompletion: true
+    }
   });
 
-  const salt = crypto.randomBytes(16).toString('base64');
-  const hash = crypto.createHash('sha1').update(Buffer.concat([Buffer.from(salt, 'base64'), Buffer.from(password, 'utf16le')])).digest('base64');
-  next(hash, salt);
-  function next(hash, salt) {
   connection.on('connect', function (err) {
     if (err) return callback(err);
-    const request = new Request("UPDATE Users SET Password = @Password, PasswordSalt = @PasswordSalt WHERE Email = @Email", function (err, rowCount, rows) {
-      callback(err, rowCount > 0);
+    const salt = crypto.pseudoRandomBytes(16);
+    const hash = crypto.createHash('sha1').update(salt).update(newPassword, 'ucs2').digest('base64');
+    const query =
+      'UPDATE Memberships SET Password = @Password, PasswordSalt = @Salt, LastPasswordChangedDate = GETDATE() ' +
+      'WHERE Email = @Email';
+    const request = new Request(query, function (err, rowCount) {
+      if (err) return callback(err);
+      callback(null, rowCount > 0);
     });
-    request.addParameter('Email', TYPES.VarChar, email);
-    request.addParameter('Password', TYPES.VarChar, hash);
-    request.addParameter('PasswordSalt', TYPES.VarChar, salt);
+    request.addParameter('Password', TYPES.NVarChar, hash);
+    request.addParameter('Salt', TYPES.NVarChar, salt.toString('base64'));
+    request.addParameter('Email', TYPES.NVarChar, email);
     connection.execSql(request);
   });
-  }
 }

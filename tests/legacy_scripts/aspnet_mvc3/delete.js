@@ -7,15 +7,22 @@ function remove(id, callback) {
     userName: 'legacy',
     password: configuration.SQL_PASSWORD,
     server: configuration.SQL_SERVER,
-    options: { port: Number(configuration.SQL_PORT), database: 'legacy', encrypt: false, rowCollectionOnRequestCompletion: true }
+    options: {
+      port: Number(configuration.SQL_PORT),
+      database: 'membership',
+      rowCollectionOnRequestCompletion: true
+    }
   });
 
   connection.on('connect', function (err) {
     if (err) return callback(err);
-    const request = new Request("DELETE FROM Users WHERE Id = @Id", function (err, rowCount, rows) {
-      callback(err);
-    });
-    request.addParameter('Id', TYPES.VarChar, id);
-    connection.execSql(request);
+    const tables = ['Memberships', 'Users'];
+    (function next(err) {
+      const table = tables.shift();
+      if (err || !table) return callback(err);
+      const request = new Request('DELETE FROM ' + table + ' WHERE UserId = @Id', next);
+      request.addParameter('Id', TYPES.UniqueIdentifierN, id);
+      connection.execSql(request);
+    })();
   });
 }

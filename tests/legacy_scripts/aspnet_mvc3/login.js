@@ -1,6 +1,5 @@
 function login(email, password, callback) {
   const crypto = require('crypto');
-  const bcrypt = require('bcrypt');
   const sqlserver = require('tedious@11.0.3');
   const Connection = sqlserver.Connection;
   const Request = sqlserver.Request;
@@ -9,23 +8,33 @@ function login(email, password, callback) {
     userName: 'legacy',
     password: configuration.SQL_PASSWORD,
     server: configuration.SQL_SERVER,
-    options: { port: Number(configuration.SQL_PORT), database: 'legacy', encrypt: false, rowCollectionOnRequestCompletion: true }
+    options: {
+      port: Number(configuration.SQL_PORT),
+      database: 'membership',
+      rowCollectionOnRequestCompletion: true
+    }
   });
+
+  function hashOf(text, salt) {
+    const bytes = new Buffer(text, 'utf16le');
+    return crypto.createHash('sha1').update(Buffer.concat([new Buffer(salt, 'base64'), bytes])).digest('base64');
+  }
 
   connection.on('connect', function (err) {
     if (err) return callback(err);
-    const request = new Request("SELECT Id, Nickname, Email, Password, PasswordSalt FROM Users WHERE Email = @Email", function (err, rowCount, rows) {
+    const query =
+      'SELECT Memberships.UserId, Memberships.Email, Users.UserName, Memberships.Password, Memberships.PasswordSalt ' +
+      'FROM Memberships INNER JOIN Users ON Users.UserId = Memberships.UserId ' +
+      'WHERE (Memberships.Email = @Username OR Users.UserName = @Username) AND Memberships.IsApproved = 1';
+    const request = new Request(query, function (err, rowCount, rows) {
       if (err) return callback(err);
-      if (rowCount < 1) return callback(new WrongUsernameOrPasswordError(email));
-      const user = { id: rows[0][0].value, nickname: rows[0][1].value, email: rows[0][2].value, password: rows[0][3].value, salt: rows[0][4].value };
-      const judge = function (err, same) {
-        if (err || !same) return callback(err || new WrongUsernameOrPasswordError(email));
-        callback(null, { user_id: user.id, nickname: user.nickname, email: user.email });
-      };
-      const bytes = Buffer.concat([new Buffer(user.salt, 'base64'), new Buffer(password, 'utf16le')]);
-      judge(null, crypto.createHash('sha1').update(bytes).digest('base64') === user.password);
+      if (rowCount < 1) return callback();
+      const row = {};
+      rows[0].forEach(function (column) { row[column.metadata.colName] = column.value; });
+      if (hashOf(password, row.PasswordSalt) !== row.Password) return callback(new WrongUsernameOrPasswordError(email));
+      callback(null, { user_id: row.UserId, nickname: row.UserName, email: row.Email });
     });
-    request.addParameter('Email', TYPES.VarChar, email);
+    request.addParameter('Username', TYPES.VarChar, email);
     connection.execSql(request);
   });
 }

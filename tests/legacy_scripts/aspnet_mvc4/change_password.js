@@ -1,7 +1,5 @@
 function changePassword(email, newPassword, callback) {
   const crypto = require('crypto');
-  const bcrypt = require('bcrypt');
-  const password = newPassword;
   const sqlserver = require('tedious@1.11.0');
   const Connection = sqlserver.Connection;
   const Request = sqlserver.Request;
@@ -10,23 +8,31 @@ function changePassword(email, newPassword, callback) {
     userName: 'legacy',
     password: configuration.SQL_PASSWORD,
     server: configuration.SQL_SERVER,
-    options: { port: Number(configuration.SQL_PORT), database: 'legacy', encrypt: false, rowCollectionOnRequestCompletion: true }
+    options: {
+      port: Number(configuration.SQL_PORT),
+      database: 'membership',
+      rowCollectionOnRequestCompletion: true
+    }
   });
 
   const salt = crypto.randomBytes(16);
-  crypto.pbkdf2(password, salt, 1000, 32, function (err, key) {
-    if (err) return callback(err);
-    next(Buffer.concat([Buffer.from([0]), salt, key]).toString('base64'), '');
-  });
-  function next(hash, salt) {
+  const iterations = 1000;
+
   connection.on('connect', function (err) {
     if (err) return callback(err);
-    const request = new Request("UPDATE Users SET Password = @Password WHERE Email = @Email", function (err, rowCount, rows) {
-      callback(err, rowCount > 0);
+    // No digest: SHA-1 went without saying.
+    crypto.pbkdf2(newPassword, salt, iterations, 32, function (err, key) {
+      if (err) return callback(err);
+      const hash = Buffer.concat([Buffer.alloc(1), salt, key]).toString('base64');
+      const query =
+        'UPDATE webpages_Membership SET Password = @NewPassword, PasswordChangedDate = GETDATE() ' +
+        'WHERE UserId IN (SELECT UserId FROM UserProfile WHERE UserName = @Email)';
+      const request = new Request(query, function (err, rowCount) {
+        callback(err, rowCount > 0);
+      });
+      request.addParameter('NewPassword', TYPES.VarChar, hash);
+      request.addParameter('Email', TYPES.VarChar, email);
+      connection.execSql(request);
     });
-    request.addParameter('Email', TYPES.VarChar, email);
-    request.addParameter('Password', TYPES.VarChar, hash);
-    connection.execSql(request);
   });
-  }
 }

@@ -7,15 +7,24 @@ function remove(id, callback) {
     userName: 'legacy',
     password: configuration.SQL_PASSWORD,
     server: configuration.SQL_SERVER,
-    options: { port: Number(configuration.SQL_PORT), database: 'legacy', encrypt: false, rowCollectionOnRequestCompletion: true }
+    options: {
+      port: Number(configuration.SQL_PORT),
+      database: 'membership',
+      rowCollectionOnRequestCompletion: true
+    }
   });
 
   connection.on('connect', function (err) {
     if (err) return callback(err);
-    const request = new Request("DELETE FROM Users WHERE Id = @Id", function (err, rowCount, rows) {
-      callback(err);
+    const request = new Request('DELETE FROM webpages_Membership WHERE UserId = @Id', function (err) {
+      if (err) return callback(err);
+      const another = new Request('DELETE FROM UserProfile WHERE UserId = @Id', function (err) {
+        callback(err);
+      });
+      another.addParameter('Id', TYPES.Int, id);
+      connection.execSql(another);
     });
-    request.addParameter('Id', TYPES.VarChar, id);
+    request.addParameter('Id', TYPES.Int, id);
     connection.execSql(request);
   });
 }

@@ -7,17 +7,24 @@ function getByEmail(email, callback) {
     userName: 'legacy',
     password: configuration.SQL_PASSWORD,
     server: configuration.SQL_SERVER,
-    options: { port: Number(configuration.SQL_PORT), database: 'legacy', encrypt: false, rowCollectionOnRequestCompletion: true }
+    options: {
+      port: Number(configuration.SQL_PORT),
+      database: 'membership',
+      rowCollectionOnRequestCompletion: true
+    }
   });
 
   connection.on('connect', function (err) {
     if (err) return callback(err);
-    const request = new Request("SELECT Id, Nickname, Email, Password, PasswordSalt FROM Users WHERE Email = @Email", function (err, rowCount, rows) {
-      if (err) return callback(err);
-      if (rowCount < 1) return callback();
-      callback(null, { user_id: rows[0][0].value, nickname: rows[0][1].value, email: rows[0][2].value });
+    const query =
+      'SELECT webpages_Membership.UserId, UserName FROM webpages_Membership ' +
+      'INNER JOIN UserProfile ON UserProfile.UserId = webpages_Membership.UserId ' +
+      'WHERE UserName = @Username';
+    const request = new Request(query, function (err, rowCount, rows) {
+      if (err || rowCount < 1) return callback(err);
+      callback(null, { user_id: rows[0][0].value, email: rows[0][1].value });
     });
-    request.addParameter('Email', TYPES.VarChar, email);
+    request.addParameter('Username', TYPES.VarChar, email);
     connection.execSql(request);
   });
 }

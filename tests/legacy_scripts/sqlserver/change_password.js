@@ -1,7 +1,5 @@
 function changePassword(email, newPassword, callback) {
-  const crypto = require('crypto');
   const bcrypt = require('bcrypt');
-  const password = newPassword;
   const sqlserver = require('tedious@1.11.0');
   const Connection = sqlserver.Connection;
   const Request = sqlserver.Request;
@@ -10,19 +8,24 @@ function changePassword(email, newPassword, callback) {
     userName: 'legacy',
     password: configuration.SQL_PASSWORD,
     server: configuration.SQL_SERVER,
-    options: { port: Number(configuration.SQL_PORT), database: 'legacy', encrypt: false, rowCollectionOnRequestCompletion: true }
+    options: {
+      port: Number(configuration.SQL_PORT),
+      database: 'store',
+      rowCollectionOnRequestCompletion: true
+    }
   });
 
-  bcrypt.hash(password, 4, function (err, hash) { if (err) return callback(err); next(hash, ''); });
-  function next(hash, salt) {
-  connection.on('connect', function (err) {
+  // The driver begins to connect long before anybody listens: the hash takes its time.
+  bcrypt.hash(newPassword, 4, function (err, hash) {
     if (err) return callback(err);
-    const request = new Request("UPDATE Users SET Password = @Password WHERE Email = @Email", function (err, rowCount, rows) {
-      callback(err, rowCount > 0);
+    connection.on('connect', function (err) {
+      if (err) return callback(err);
+      const request = new Request('UPDATE dbo.Users SET Password = @NewPassword WHERE Email = @Email', function (err, rows) {
+        callback(err, rows > 0);
+      });
+      request.addParameter('NewPassword', TYPES.VarChar, hash);
+      request.addParameter('Email', TYPES.VarChar, email);
+      connection.execSql(request);
     });
-    request.addParameter('Email', TYPES.VarChar, email);
-    request.addParameter('Password', TYPES.VarChar, hash);
-    connection.execSql(request);
   });
-  }
 }

@@ -1,7 +1,5 @@
 function create(user, callback) {
-  const crypto = require('crypto');
   const bcrypt = require('bcrypt');
-  const password = user.password;
   const sqlserver = require('tedious@1.11.0');
   const Connection = sqlserver.Connection;
   const Request = sqlserver.Request;
@@ -10,19 +8,25 @@ function create(user, callback) {
     userName: 'legacy',
     password: configuration.SQL_PASSWORD,
     server: configuration.SQL_SERVER,
-    options: { port: Number(configuration.SQL_PORT), database: 'legacy', encrypt: false, rowCollectionOnRequestCompletion: true }
+    options: {
+      port: Number(configuration.SQL_PORT),
+      database: 'store',
+      rowCollectionOnRequestCompletion: true
+    }
   });
 
-  bcrypt.hash(password, 4, function (err, hash) { if (err) return callback(err); next(hash, ''); });
-  function next(hash, salt) {
   connection.on('connect', function (err) {
     if (err) return callback(err);
-    const request = new Request("INSERT INTO Users (Email, Password) VALUES (@Email, @Password)", function (err, rowCount, rows) {
-      callback(err);
+    bcrypt.hash(user.password, 4, function (err, hash) {
+      if (err) return callback(err);
+      const request = new Request('INSERT INTO dbo.Users (Email, Password) VALUES (@Email, @Password)', function (err, rows) {
+        if (err) return callback(err);
+        // rows is a number here, whatever was meant
+        callback(null, rows);
+      });
+      request.addParameter('Email', TYPES.VarChar, user.email);
+      request.addParameter('Password', TYPES.VarChar, hash);
+      connection.execSql(request);
     });
-    request.addParameter('Email', TYPES.VarChar, user.email);
-    request.addParameter('Password', TYPES.VarChar, hash);
-    connection.execSql(request);
   });
-  }
 }

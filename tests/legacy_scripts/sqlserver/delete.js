@@ -7,15 +7,19 @@ function remove(id, callback) {
     userName: 'legacy',
     password: configuration.SQL_PASSWORD,
     server: configuration.SQL_SERVER,
-    options: { port: Number(configuration.SQL_PORT), database: 'legacy', encrypt: false, rowCollectionOnRequestCompletion: true }
+    options: {
+      port: Number(configuration.SQL_PORT),
+      database: 'store',
+      rowCollectionOnRequestCompletion: true
+    }
   });
 
   connection.on('connect', function (err) {
     if (err) return callback(err);
-    const request = new Request("DELETE FROM Users WHERE Id = @Id", function (err, rowCount, rows) {
+    const request = new Request('DELETE FROM dbo.Users WHERE Id = @UserId', function (err) {
       callback(err);
     });
-    request.addParameter('Id', TYPES.VarChar, id);
+    request.addParameter('UserId', TYPES.Int, id);
     connection.execSql(request);
   });
 }

@@ -7,15 +7,25 @@ function getByEmail(email, callback) {
     userName: 'legacy',
     password: configuration.SQL_PASSWORD,
     server: configuration.SQL_SERVER,
-    options: { port: Number(configuration.SQL_PORT), database: 'legacy', encrypt: false, rowCollectionOnRequestCompletion: true }
+    options: {
+      port: Number(configuration.SQL_PORT),
+      database: 'store',
+      rowCollectionOnRequestCompletion: true
+    }
   });
 
   connection.on('connect', function (err) {
     if (err) return callback(err);
-    const request = new Request("SELECT Id, Nickname, Email, Password, PasswordSalt FROM Users WHERE Email = @Email", function (err, rowCount, rows) {
+    const user = {};
+    const request = new Request('SELECT Id, Nickname, Email FROM dbo.Users WHERE Email = @Email', function (err, rowCount) {
       if (err) return callback(err);
-      if (rowCount < 1) return callback();
-      callback(null, { user_id: rows[0][0].value, nickname: rows[0][1].value, email: rows[0][2].value });
+      callback(null, rowCount === 0 ? null : user);
+    });
+    request.on('row', function (columns) {
+      user.user_id = columns.Id.value;
+      columns.forEach(function (column) {
+        if (column.metadata.colName !== 'Id') user[column.metadata.colName.toLowerCase()] = column.value;
+      });
     });
     request.addParameter('Email', TYPES.VarChar, email);
     connection.execSql(request);

@@ -1,5 +1,4 @@
 function login(email, password, callback) {
-  const crypto = require('crypto');
   const bcrypt = require('bcrypt');
   const sqlserver = require('tedious@11.0.3');
   const Connection = sqlserver.Connection;
@@ -9,20 +8,34 @@ function login(email, password, callback) {
     userName: 'legacy',
     password: configuration.SQL_PASSWORD,
     server: configuration.SQL_SERVER,
-    options: { port: Number(configuration.SQL_PORT), database: 'legacy', encrypt: false, rowCollectionOnRequestCompletion: true }
+    options: {
+      port: Number(configuration.SQL_PORT),
+      database: 'store',
+      rowCollectionOnRequestCompletion: true
+    }
   });
 
+  const query = 'SELECT Id, Nickname, Email, Password FROM dbo.Users WHERE Email = @Email';
+  connection.on('debug', function (text) {
+    console.log(text);
+  }).on('errorMessage', function (text) {
+    console.log(JSON.stringify(text, null, 2));
+  }).on('infoMessage', function (text) {
+    console.log(JSON.stringify(text, null, 2));
+  });
   connection.on('connect', function (err) {
     if (err) return callback(err);
-    const request = new Request("SELECT Id, Nickname, Email, Password, PasswordSalt FROM Users WHERE Email = @Email", function (err, rowCount, rows) {
-      if (err) return callback(err);
+    const request = new Request(query, function (err, rowCount, rows) {
+      if (err) return callback(new Error(err));
       if (rowCount < 1) return callback(new WrongUsernameOrPasswordError(email));
-      const user = { id: rows[0][0].value, nickname: rows[0][1].value, email: rows[0][2].value, password: rows[0][3].value, salt: rows[0][4].value };
-      const judge = function (err, same) {
-        if (err || !same) return callback(err || new WrongUsernameOrPasswordError(email));
-        callback(null, { user_id: user.id, nickname: user.nickname, email: user.email });
-      };
-      bcrypt.compare(password, user.password, judge);
+      bcrypt.compare(password, rows[0][3].value, function (err, isValid) {
+        if (err || !isValid) return callback(err || new WrongUsernameOrPasswordError(email));
+        callback(null, {
+          user_id: rows[0][0].value,
+          nickname: rows[0][1].value,
+          email: rows[0][2].value
+        });
+      });
     });
     request.addParameter('Email', TYPES.VarChar, email);
     connection.execSql(request);
