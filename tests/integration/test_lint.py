@@ -181,6 +181,11 @@ FAULTS: list[tuple[str, str, str]] = [
 ]
 LOOKALIKES: list[tuple[str, str, str]] = [
     # rule, action, a script (or the body of a login) that only looks like it
+    (
+        "missing-user-id",
+        "login",
+        "var u = {}; u.user_id = 7; callback(null, email ? u : null);",
+    ),
     ("callback-twice", "login", "if (x) { callback(); } else { callback(new Error('no')); }"),
     ("callback-twice", "login", "f((e) => { if (e) callback(e); if (!e) callback(); });"),
     ("callback-twice", "login", "f().then((u) => callback(null, u), callback);"),
@@ -470,3 +475,11 @@ def test_a_folder_is_searched_for_actions(tmp_path: Path) -> None:
         (tmp_path / name).write_text("")
 
     assert ["login.js"] == [one.path.name for one in read(tmp_path, None, asked=True)]
+
+
+def test_no_script_that_works_on_its_store_has_an_error(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    code = cli.main(["lint", str(TESTS / "legacy_scripts")])
+
+    assert 0 == code, capsys.readouterr().out

@@ -148,7 +148,7 @@ const RULES = {
       if (!callback.calls(call) || call.arguments.length < 2) continue;
       const [error, profile] = call.arguments;
       if (error.type === 'NewExpression' || (error.type === 'Literal' && error.value)) continue;
-      if (profilesOf(script, profile).some((one) => !hasId(script, one, profile))) {
+      if (profilesOf(script, profile).some(([one, named]) => !hasId(script, one, named))) {
         yield [profile, 'the profile has no user_id: nobody can be imported'];
       }
     }
@@ -283,10 +283,10 @@ function answers(/** @type {Callback} */ callback, /** @type {Node} */ given) {
   return false;
 }
 
-/** The object literals that an expression may be. @returns {Node[]} */
+/** The object literals that an expression may be, and what leads to each. @returns {Node[][]} */
 function profilesOf(/** @type {Script} */ script, /** @type {Node} */ given, steps = 0) {
   const value = script.valueOf(given);
-  if (value?.type === 'ObjectExpression') return [value];
+  if (value?.type === 'ObjectExpression') return [[value, given]];
   if (value?.type === 'ConditionalExpression' && steps < 20) {
     return [value.consequent, value.alternate].flatMap((one) => profilesOf(script, one, steps + 1));
   }
