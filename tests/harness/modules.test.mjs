@@ -1,8 +1,11 @@
 // @ts-check
 /** What `require` and the magic globals give, without a server behind any driver. */
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { createScriptRequire } from '../../services/script_worker/harness/modules.mjs';
+import { MAGIC_NAMES } from '../../services/script_worker/harness/magic-globals.mjs';
+import { createScriptRequire, shippedIn } from '../../services/script_worker/harness/modules.mjs';
+import { SHIMS } from '../../services/script_worker/harness/shims.mjs';
 import { MODULES, Runner } from './driver.mjs';
 
 /** @type {[string, string][]} */
@@ -261,4 +264,14 @@ test('a mapping stands on the next frame, once, whatever was loaded ahead', asyn
   assert.deepEqual(asked(bound), ['lodash@4.17.4']);
   assert.deepEqual(asked(first), ['pg@4.5.7']);
   assert.equal(asked(second), undefined);
+});
+
+test('the page for authors names everything that is there', () => {
+  const page = readFileSync(new URL('../../docs/scripts.md', import.meta.url), 'utf8');
+  const there = [...shippedIn(MODULES).keys(), ...SHIMS.keys(), ...MAGIC_NAMES];
+
+  assert.deepEqual(
+    there.filter((name) => !page.includes(`\`${name}\``)),
+    [],
+  );
 });
