@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pytest
 
@@ -46,24 +46,10 @@ AWAY = {
     "SQL_PORT": "1",
     "PORT": "1",
 }
-REFUSING = {
-    "SQL_PASSWORD": "another",
-    "PASSWORD": "another",
-}
+REFUSING = {"SQL_PASSWORD": "another", "PASSWORD": "another"}
 """Configuration with which a store is there, and does not let the scripts in."""
 
-
-class Store(Protocol):
-    """Where users of old are."""
-
-    @property
-    def configuration(self) -> Mapping[str, str]:
-        """What scripts are configured with."""
-        ...
-
-    async def add(self, email: str, password: str) -> None:
-        """Put somebody in."""
-        ...
+Store = Legacy | stand_ins.MongoDB | stand_ins.SQLServer | WebService
 
 
 @dataclass
@@ -265,6 +251,19 @@ async def test_connections_that_are_never_ended_cost_a_runner_and_no_login(famil
     retired = [event.reason for event in family.events if isinstance(event, Retired)]
     assert RetireReason.MEMORY_GROWTH in retired
     assert set(retired) == {RetireReason.MEMORY_GROWTH}
+
+
+@of(["mysql", "postgresql", "mongodb", "sqlserver", "aspnet_mvc3"])
+async def test_connections_that_the_store_cuts_cost_no_later_login(family: Family) -> None:
+    """What the mysql, pg and tedious of a forgotten connection throw is nobody else's error."""
+    said(await family.login(EMAIL, PASSWORD))
+    if family.has(Action.VERIFY):
+        said(await family.run(Action.VERIFY, EMAIL))
+
+    assert not isinstance(family.store, WebService)
+    await family.store.cut()
+
+    said(await family.login(EMAIL, PASSWORD))
 
 
 @of(["mysql", "mongodb", "axios"])

@@ -92,3 +92,18 @@ class Legacy:
         """Who has this address."""
         rows = await self.ask("SELECT * FROM users WHERE email = ?", email)
         return rows[0] if rows else None
+
+    async def cut(self) -> None:
+        """Cut every connection but this one, as a restart does."""
+        if self.family == "postgresql":
+            await self.ask(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+            return
+        rows = await self.ask(
+            "SELECT id FROM information_schema.processlist WHERE id <> connection_id()"
+        )
+        gone = "DECLARE CONTINUE HANDLER FOR 1094 BEGIN END"  # it ended by itself meanwhile
+        for row in rows:
+            await self.ask(f"BEGIN NOT ATOMIC {gone}; KILL {row['id']}; END")

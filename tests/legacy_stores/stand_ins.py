@@ -117,6 +117,10 @@ class MongoDB:
         document = {"email": email, "nickname": "Ada", "password": bcrypted(password)}
         await self.program.ask(insert="users", documents=[document])
 
+    async def cut(self) -> None:
+        """Cut every connection, as a restart does."""
+        await self.program.ask(cut=True)
+
 
 @dataclass
 class SQLServer:
@@ -164,6 +168,10 @@ class SQLServer:
             values = {"email": email, "hash": bcrypted(password)}
             columns = "dbo.Users (Email, Nickname, Password)"
             await self._insert(f"{columns} VALUES (@email, 'Ada', @hash)", values)
+
+    async def cut(self) -> None:
+        """Cut every connection, as a restart does."""
+        await self.program.ask(cut=True)
 
     async def _insert(self, what: str, values: dict[str, str]) -> None:
         used = {name: value for name, value in values.items() if f"@{name}" in what}
