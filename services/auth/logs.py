@@ -16,6 +16,7 @@ from uuid import UUID
 import structlog
 
 from services.auth.caller import Caller
+from services.auth.connections import Connection
 from shared.contracts import ExecutionResult
 from shared.database import Batcher, Database, Session
 from shared.errors import Unavailable
@@ -90,6 +91,26 @@ class Logs:
             await self._insert(entry)
         except Unavailable:
             log.warning("log.lost", type=entry.type, next="the flow goes on")
+
+    async def step(
+        self,
+        kind: str,
+        connection: Connection,
+        user_id: str | None,
+        user_name: str,
+        caller: Caller,
+        description: str | None,
+    ) -> None:
+        """One step of a flow: what happened to whom, perhaps why."""
+        entry = Entry(
+            type=kind,
+            caller=caller,
+            connection_id=connection.connection_id,
+            user_id=user_id,
+            user_name=user_name,
+            description=description,
+        )
+        await self.write(entry)
 
     async def _insert_all(self, entries: Sequence[Entry]) -> list[None]:
         columns = zip(*(entry.values() for entry in entries), strict=True)

@@ -52,11 +52,11 @@ class Resets:
             user_id = await self._send(connection, email, caller)
         except (FlowEnded, Unavailable) as error:
             text = error.problem.for_log if isinstance(error, FlowEnded) else str(error)
-            await self._log("fcpr", connection, None, email, caller, text)
+            await self._its.logs.step("fcpr", connection, None, email, caller, text)
             return
         said = None if user_id else "nobody has this address; no mail was sent"
         kind = "scpr" if user_id else "fcpr"
-        await self._log(kind, connection, user_id, email, caller, said)
+        await self._its.logs.step(kind, connection, user_id, email, caller, said)
 
     async def _send(self, connection: Connection, email: str, caller: Caller) -> str | None:
         user, profile = await self._whose(connection, email, caller)
@@ -139,11 +139,11 @@ class Resets:
         try:
             warning = await self._change(ticket, connection, password, caller)
         except FlowEnded as error:
-            await self._log(
+            await self._its.logs.step(
                 "fcp", connection, ticket.user_id, ticket.email, caller, error.problem.for_log
             )
             raise
-        await self._log("scp", connection, ticket.user_id, ticket.email, caller, warning)
+        await self._its.logs.step("scp", connection, ticket.user_id, ticket.email, caller, warning)
         return ticket
 
     async def _change(
@@ -220,26 +220,6 @@ class Resets:
         arguments = [email, password]
         value = await self._its.legacy.run(turn, Action.CHANGE_PASSWORD, arguments, changed)
         return SAID_FALSE if value is False else None
-
-    async def _log(
-        self,
-        kind: str,
-        connection: Connection,
-        user_id: str | None,
-        user_name: str,
-        caller: Caller,
-        description: str | None,
-    ) -> None:
-        await self._its.logs.write(
-            Entry(
-                type=kind,
-                caller=caller,
-                connection_id=connection.connection_id,
-                user_id=user_id,
-                user_name=user_name,
-                description=description,
-            )
-        )
 
 
 async def _note(session: Session, user_id: str, value: Any) -> None:

@@ -11,7 +11,6 @@ from typing import Any
 from services.auth.caller import Caller
 from services.auth.collaborators import Collaborators
 from services.auth.connections import Connection
-from services.auth.logs import Entry
 from services.auth.problems import UNKNOWN_USER, FlowEnded, Problem
 from services.auth.profiles import Profile
 from services.auth.tickets import DEFAULT_TTL, Ticket
@@ -59,7 +58,7 @@ class Verifications:
             raise FlowEnded(UNKNOWN_USER)
         async with self._its.database.transaction() as session:
             await self.ask(session, connection, user, caller)
-        await self._log("svr", connection, user.user_id, user.email, caller, None)
+        await self._its.logs.step("svr", connection, user.user_id, user.email, caller, None)
 
     async def ticket(self, user: User, settings: dict[str, Any], ttl: timedelta) -> str:
         """A link for somebody else to deliver."""
@@ -90,10 +89,10 @@ class Verifications:
                 await self._note_here(ticket)
         except FlowEnded as error:
             text = error.problem.for_log
-            await self._log("fv", connection, ticket.user_id, ticket.email, caller, text)
+            await self._its.logs.step("fv", connection, ticket.user_id, ticket.email, caller, text)
             raise
         warning = SAID_FALSE if said is False else None
-        await self._log("sv", connection, ticket.user_id, ticket.email, caller, warning)
+        await self._its.logs.step("sv", connection, ticket.user_id, ticket.email, caller, warning)
         return ticket
 
     async def _tell_legacy(self, connection: Connection, ticket: Ticket, caller: Caller) -> Any:
@@ -116,23 +115,3 @@ class Verifications:
             )
             if not known:
                 raise FlowEnded(EXPIRED)
-
-    async def _log(
-        self,
-        kind: str,
-        connection: Connection,
-        user_id: str | None,
-        user_name: str,
-        caller: Caller,
-        description: str | None,
-    ) -> None:
-        await self._its.logs.write(
-            Entry(
-                type=kind,
-                caller=caller,
-                connection_id=connection.connection_id,
-                user_id=user_id,
-                user_name=user_name,
-                description=description,
-            )
-        )
