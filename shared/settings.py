@@ -10,6 +10,7 @@ import os
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
@@ -44,6 +45,11 @@ class ServiceSettings(BaseSettings):
         populate_by_name=True,
     )
 
+    secrets_dir: Path | None = Field(
+        default=None,
+        description="a folder with one file a setting, named like its variable: for secrets, which"
+        " then stand in no process's environment; a variable wins over a file",
+    )
     database_url: SecretStr = Field(
         validation_alias="DATABASE_URL", description="PostgreSQL 15 or later, postgresql://…"
     )
@@ -112,11 +118,20 @@ def read_settings(kind: type[S], environment: Mapping[str, str] | None = None) -
     """
     try:
         if environment is None:
-            return kind()
+            return kind(_secrets_dir=_secrets_folder())  # type: ignore[call-arg] # pydantic-settings' own
         return kind(**_values(kind, environment))
     except ValidationError as error:
         problems = [f"  {env_name(kind, item['loc'])}: {item['msg']}" for item in error.errors()]
         raise Misconfigured("\n".join(["the settings are not usable:", *problems])) from None
+
+
+def _secrets_folder() -> Path | None:
+    given = os.environ.get(f"{PREFIX}SECRETS_DIR")
+    if not given:
+        return None
+    if not Path(given).is_dir():
+        raise Misconfigured(f"{PREFIX}SECRETS_DIR: there is no folder {given}")
+    return Path(given)
 
 
 def unknown_names(kind: type[ServiceSettings]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -34,6 +35,29 @@ def test_an_environment_can_be_handed_in(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.delenv("DATABASE_URL", raising=False)
 
     assert 3 == read_settings(WorkerSettings, {**GOOD, "TRICKLE_CONCURRENCY": "3"}).concurrency
+
+
+def test_secrets_come_as_files_and_a_variable_wins_over_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name, value in GOOD.items():
+        (tmp_path / name).write_text(f"{value}\n")
+    (tmp_path / "TRICKLE_LOG_LEVEL").write_text("debug")
+    monkeypatch.setenv("TRICKLE_SECRETS_DIR", str(tmp_path))
+    monkeypatch.setenv("TRICKLE_LOG_LEVEL", "error")
+
+    settings = read_settings(AuthSettings)
+
+    assert GOOD["DATABASE_URL"] == settings.database_dsn
+    assert "error" == settings.log_level
+    assert [] == unknown_names(AuthSettings)
+
+
+def test_a_missing_folder_of_secrets_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRICKLE_SECRETS_DIR", "/nowhere/at/all")
+
+    with pytest.raises(Misconfigured, match="TRICKLE_SECRETS_DIR: there is no folder"):
+        read_settings(AuthSettings)
 
 
 def test_every_problem_is_told_at_once_by_the_name_to_change() -> None:
