@@ -118,7 +118,7 @@ def read_settings(kind: type[S], environment: Mapping[str, str] | None = None) -
     """
     try:
         if environment is None:
-            return kind(_secrets_dir=_secrets_folder())  # type: ignore[call-arg] # pydantic-settings' own
+            return kind(_secrets_dir=_secrets_folder())
         return kind(**_values(kind, environment))
     except ValidationError as error:
         problems = [f"  {env_name(kind, item['loc'])}: {item['msg']}" for item in error.errors()]
