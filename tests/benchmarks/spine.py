@@ -6,18 +6,15 @@ machines are shared, and an absolute time means little.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import os
-import platform
 import socket
 import struct
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -42,8 +39,9 @@ from shared.ledger import Ledger
 from shared.sealing import KeyRing
 from shared.telemetry import configure_logging
 from shared.topology import Names
-from tests.benchmarks import raw_echo
 from tests.benchmarks.measure import Round, measure, median, spread
+from tests.benchmarks.report import Report, arguments, duration
+from tests.benchmarks.rivals import raw_echo
 
 LOGIN = (
     "function login(email, password, callback) { callback(null, { user_id: 1, email: email }); }"
@@ -68,20 +66,6 @@ channel.on('data', (chunk) => channel.write(chunk));
 """
 ARGUMENTS = ["user@example.com", "a password"]
 NAIVE = {"email": ARGUMENTS[0], "password": ARGUMENTS[1]}
-
-
-class Report:
-    """Lines for the screen and for the document."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def line(self, text: str = "") -> None:
-        self.lines.append(text)
-        print(text, flush=True)
-
-    def progress(self, text: str) -> None:
-        print(f"  … {text}", file=sys.stderr, flush=True)
 
 
 # -- the runner ---------------------------------------------------------------------------------
@@ -162,7 +146,7 @@ def _runner_table(
         p50s = [one.percentile(50) for one in found]
         p99 = median([one.percentile(99) for one in found])
         report.line(
-            f"| {name} | {_us(median(p50s))} | {_us(p99)} | {spread(p50s)} | {median(p50s) / floor:.1f} |"
+            f"| {name} | {duration(median(p50s))} | {duration(p99)} | {spread(p50s)} | {median(p50s) / floor:.1f} |"
         )
     ratios = [
         hand.percentile(50) / warm.percentile(50) for hand, warm in zip(hands, warms, strict=True)
@@ -204,7 +188,7 @@ async def corners(report: Report, repeats: int) -> None:
         ("answer after the deadline of a spinning script", lates, "25 ms"),
         ("`callback` never called, nothing pending (bind included)", stalls, "10 ms"),
     ):
-        report.line(f"| {name} | {_us(median(values))} | {_us(max(values))} | {target} |")
+        report.line(f"| {name} | {duration(median(values))} | {duration(max(values))} | {target} |")
     report.line()
 
 
@@ -279,7 +263,7 @@ async def _connection(connections: Connections) -> Connection:
 async def raw(amqp_url: str, pids: dict[str, int]) -> AsyncIterator[Callable[[], Any]]:
     """The ceiling: a confirmed aio-pika echo with the same wire options, no ledger, no script."""
     server = Guarded(
-        [sys.executable, "-m", "tests.benchmarks.raw_echo", amqp_url], env=dict(os.environ)
+        [sys.executable, "-m", "tests.benchmarks.rivals.raw_echo", amqp_url], env=dict(os.environ)
     )
     pids["raw"] = server.pid
     connection = await aio_pika.connect_robust(amqp_url)
@@ -327,9 +311,9 @@ async def celery(
         "RIVAL_NODE": str(NodeCommand.installed().node),
         "RIVAL_SCRIPT": str(script),
     }
-    from tests.benchmarks import celery_rival as rival  # noqa: PLC0415 - reads the environment
+    from tests.benchmarks.rivals import celery_app as rival  # noqa: PLC0415 - reads the environment
 
-    command = [sys.executable, "-m", "celery", "-A", "tests.benchmarks.celery_rival", "worker"]
+    command = [sys.executable, "-m", "celery", "-A", "tests.benchmarks.rivals.celery_app", "worker"]
     options = ["--concurrency", "2", "--loglevel", "error", "--without-gossip", "--without-mingle"]
     server = Guarded([*command, *options], env=dict(os.environ), log=scratch / "celery.log")
     pids["celery"] = server.pid
@@ -411,8 +395,8 @@ def _round_trip_table(report: Report, found: dict[str, list[Round]], concurrency
         )
         report.line(
             f"| {_NAMES[name]} | {median([one.rate for one in rounds]):.0f} | {ratio:.2f}"
-            f" | {_us(median([one.percentile(50) for one in rounds]))}"
-            f" | {_us(median([one.percentile(99) for one in rounds]))} | {cpu} |"
+            f" | {duration(median([one.percentile(50) for one in rounds]))}"
+            f" | {duration(median([one.percentile(99) for one in rounds]))} | {cpu} |"
         )
     over = [
         one.rate / other.rate for one, other in zip(found["trickle"], found["celery"], strict=True)
@@ -429,40 +413,20 @@ def _round_trip_table(report: Report, found: dict[str, list[Round]], concurrency
     report.line()
 
 
-def _us(seconds: float) -> str:
-    return f"{seconds * 1e6:.0f} us" if seconds < 0.01 else f"{seconds * 1e3:.0f} ms"
-
-
 def main() -> int:
     """Run, print, write."""
-    parser = argparse.ArgumentParser(prog="./dev bench spine", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds (default 5)")
-    parser.add_argument("--seconds", type=float, default=3, help="length of a round (default 3)")
+    parser = arguments("spine", __doc__)
     parser.add_argument(
         "--concurrency", type=int, default=64, help="round trips at once (default 64)"
     )
-    parser.add_argument(
-        "--write", type=Path, default=Path("docs/benchmarks.md"), help="where to write"
-    )
     chosen = parser.parse_args()
     configure_logging("error", "console")
-    report = Report()
-    report.line("# Benchmarks: the spine")
-    report.line()
-    report.line(
-        "Written by `./dev bench spine`. Every figure is the median of interleaved rounds of one run."
-    )
-    report.line(
-        f"{datetime.now(UTC):%Y-%m-%d}, {platform.system()} {platform.machine()}, {os.cpu_count()} cores,"
-        f" Python {platform.python_version()}, {chosen.rounds} rounds of {chosen.seconds:g} s."
-        f" Load average at the start: {os.getloadavg()[0]:.1f}."
-    )
-    report.line()
+    report = Report("spine", "The spine: a runner, and the whole round trip", chosen)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as loop:
         loop.run(runner(report, chosen.rounds, min(chosen.seconds, 2)))
         loop.run(corners(report, 15))
         loop.run(round_trip(report, chosen.rounds, chosen.seconds, chosen.concurrency))
-    chosen.write.write_text("\n".join(report.lines).rstrip() + "\n")
+    report.write()
     return 0
 
 

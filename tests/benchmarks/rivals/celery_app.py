@@ -1,4 +1,4 @@
-"""The rival: what a team would write with Celery. Run by `celery -A tests.benchmarks.celery_rival`.
+"""The rival: what a team would write with Celery. Run by `celery -A tests.benchmarks.rivals.celery_app`.
 
 `echo` is bare; `node_login` does what a login script does by starting `node script.js` per call.
 """
