@@ -7,6 +7,8 @@ Messages name ids, never passwords, script sources or profiles.
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 
 class ServiceError(Exception):
     """Something this system promised could not be done."""
@@ -18,6 +20,11 @@ class ServiceError(Exception):
 
 class Unavailable(ServiceError):
     """A dependency is down. The same call may succeed later."""
+
+    def __init__(self, message: str | None = None, *, retry_after: timedelta | None = None) -> None:
+        """`retry_after`: when it may be worth trying again, where that is known."""
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class Unroutable(Unavailable):

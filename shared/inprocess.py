@@ -15,7 +15,15 @@ from itertools import count
 from typing import Literal
 
 from shared.errors import Misconfigured, Rejected, Unavailable, Unroutable
-from shared.transport import Exchange, Handler, Message, Queue, QueueBinding, Topology
+from shared.transport import (
+    Exchange,
+    Handler,
+    Message,
+    Queue,
+    QueueBinding,
+    QueueFacts,
+    Topology,
+)
 
 Reason = Literal["expired", "rejected", "delivery_limit", "maxlen"]
 
@@ -230,6 +238,11 @@ class InProcessBroker:
         except KeyError:
             raise Misconfigured(f"there is no queue {name}") from None
 
+    def facts(self, name: str) -> QueueFacts | None:
+        """What can be said of a queue; None if there is none."""
+        queue = self._queues.get(name)
+        return None if queue is None else QueueFacts(len(queue.consumers), len(queue.entries))
+
     def publish(self, exchange: str, routing_key: str, message: Message) -> None:
         """Route, mandatory. Raises Unroutable, Rejected."""
         targets = self._targets(exchange, routing_key)
@@ -315,6 +328,11 @@ class InProcessTransport:
         """Delete a queue; fine if it does not exist."""
         self._check_link()
         self._broker.delete(name)
+
+    async def look(self, queue: str) -> QueueFacts | None:
+        """How many consume a queue, and how many messages wait."""
+        self._check_link()
+        return self._broker.facts(queue)
 
     async def publish(
         self,

@@ -6,6 +6,8 @@
                          alternate exchange `orphans` catches what found no replica (I7)
     control   fanout  -> each worker: connections changed
 
+    One more queue carries nothing: every worker consumes it, so that auth can count them.
+
 Rule: request and reply exchanges are topic exchanges, so that the broker can authorise
 publishers by routing key (RabbitMQ topic permissions).
 """
@@ -54,6 +56,11 @@ class Names:
         """The exchange that tells workers of changed connections."""
         return f"{self.prefix}.control"
 
+    @property
+    def workers(self) -> str:
+        """The queue that every worker consumes and nobody publishes to: its consumers are counted."""
+        return f"{self.prefix}.worker"
+
     def request_queue(self, connection_id: str) -> str:
         """The queue of one connection."""
         return f"{self.requests}.{connection_id}"
@@ -68,7 +75,7 @@ class Names:
                 Exchange(self.replies, "topic", alternate=self.orphans),
                 Exchange(self.control, "fanout"),
             ),
-            queues=(Queue(self.dead), Queue(self.orphans)),
+            queues=(Queue(self.dead), Queue(self.orphans), Queue(self.workers)),
             bindings=(
                 QueueBinding(self.dead, self.dead),
                 QueueBinding(self.orphans, self.orphans),

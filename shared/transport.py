@@ -131,6 +131,16 @@ class Topology:
     bindings: tuple[QueueBinding, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class QueueFacts:
+    """What the broker says of a queue, without touching it."""
+
+    consumers: int
+    """Consumers of all clients; one whose link is half-open counts until the broker notices."""
+    waiting: int
+    """Messages that no consumer has yet."""
+
+
 class Subscription(Protocol):
     """A running consumer."""
 
@@ -154,6 +164,12 @@ class Transport(Protocol):
 
     async def delete_queue(self, name: str) -> None:
         """Delete a queue with what is in it; fine if it does not exist."""
+
+    async def look(self, queue: str) -> QueueFacts | None:
+        """How many consume a queue, and how many messages wait; None if there is no such queue.
+
+        Raises Unavailable. Passive: it costs the broker a lookup.
+        """
 
     async def publish(
         self, exchange: str, routing_key: str, message: Message, *, within: timedelta

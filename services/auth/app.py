@@ -22,6 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from services.auth import metrics
 from services.auth.accounts import Accounts
 from services.auth.authorizations import Authorizations
+from services.auth.bulkhead import Bulkhead
 from services.auth.clients import Clients
 from services.auth.collaborators import Collaborators
 from services.auth.connections import Connections
@@ -29,7 +30,7 @@ from services.auth.credentials import Credentials
 from services.auth.executions import Executions
 from services.auth.housekeeping import Chore, Housekeeping
 from services.auth.http import cross_origin
-from services.auth.http.answers import RETRY_AFTER, api_error
+from services.auth.http.answers import api_error, later
 from services.auth.http.cross_origin import PREFLIGHT
 from services.auth.http.state import State
 from services.auth.http.surface import routes
@@ -118,7 +119,8 @@ async def open_auth(settings: AuthSettings, transport: Transport) -> AsyncIterat
             ring=ring,
             names=names,
             replica=settings.replica,
-            max_in_flight=settings.max_in_flight_per_connection,
+            bulkhead=Bulkhead(settings.max_in_flight_per_connection),
+            worker_grace=settings.worker_grace,
         )
         its = Collaborators(
             database=database,
@@ -239,7 +241,8 @@ async def _http_error(_: Request, error: Exception) -> Response:
 
 async def _unavailable(_: Request, error: Exception) -> Response:
     log.warning("request.unavailable", reason=str(error), next="answered 503")
-    return api_error(503, "The service is temporarily unavailable.", headers=RETRY_AFTER)
+    after = error.retry_after if isinstance(error, Unavailable) else None
+    return api_error(503, "The service is temporarily unavailable.", headers=later(after))
 
 
 async def _bug(_: Request, error: Exception) -> Response:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -23,6 +22,8 @@ import structlog
 from pydantic import ValidationError
 
 from services.auth import metrics
+from services.auth.availability import AGAIN, Availability
+from services.auth.bulkhead import Bulkhead, Shed, shed
 from services.auth.connections import Connection
 from shared.contracts import (
     MAX_MESSAGE_BYTES,
@@ -72,6 +73,8 @@ Effect = Callable[[Answer], Awaitable[None]]
 @dataclass(slots=True)
 class _Pending:
     request: ExecutionRequest
+    connection: Connection
+    queue: str
     result: asyncio.Future[ExecutionResult]
 
 
@@ -87,18 +90,21 @@ class Executions:
         ring: KeyRing,
         names: Names,
         replica: str,
-        max_in_flight: int,
+        bulkhead: Bulkhead,
+        worker_grace: timedelta,
     ) -> None:
-        """`replica` is the routing key of our replies; `max_in_flight` the bulkhead's size."""
+        """`replica` is the routing key of our replies; `worker_grace` see `Availability`."""
         self._transport = transport
         self._ledger = ledger
         self._database = database
         self._ring = ring
         self._names = names
         self._replica = replica
-        self._max_in_flight = max_in_flight
+        self._bulkhead = bulkhead
+        self._availability = Availability(
+            transport, names, grace=worker_grace, unattended=self._unattended
+        )
         self._pending: dict[UUID, _Pending] = {}
-        self._in_flight: Counter[str] = Counter()
         self._followers: asyncio.TaskGroup | None = None
 
     async def serve(self, started: asyncio.Event) -> None:
@@ -114,7 +120,7 @@ class Executions:
             )
             started.set()
             try:
-                await asyncio.Event().wait()
+                await self._availability.watch()
             finally:
                 await replies.cancel()
 
@@ -131,24 +137,28 @@ class Executions:
     ) -> Answer:
         """Run one action of a connection; its outcome by the connection's deadline, or `until`.
 
-        Raises Unavailable when the broker or the ledger is away, or too much is in flight. `late`
-        is called with an outcome that comes after we had to answer (I5).
+        Raises Unavailable, at once, when the broker or the ledger is away, no worker is there, or
+        too much is in flight. `late` is called with an outcome that comes after we had to answer
+        (I5).
         """
-        if self._in_flight[connection.connection_id] >= self._max_in_flight:
-            raise Unavailable(f"too many executions of {connection.connection_id} are in flight")
-        request = self._request(connection, action, arguments, client, traceparent, until)
-        pending = _Pending(request, asyncio.get_running_loop().create_future())
-        began = asyncio.get_running_loop().time()
-        self._pending[request.execution_id] = pending
-        self._in_flight[connection.connection_id] += 1
-        metrics.RPC_IN_FLIGHT.inc()
-        try:
-            answer = await self._outcome(pending, late)
-        finally:
-            metrics.RPC_IN_FLIGHT.dec()
-            self._in_flight[connection.connection_id] -= 1
-            self._pending.pop(request.execution_id, None)
-        seconds = asyncio.get_running_loop().time() - began
+        queue = self._names.request_queue(connection.connection_id)
+        self._availability.check(queue)
+        with self._bulkhead.entered(connection, self._availability.workers(queue)):
+            request = self._request(connection, action, arguments, client, traceparent, until)
+            loop = asyncio.get_running_loop()
+            pending = _Pending(request, connection, queue, loop.create_future())
+            began = loop.time()
+            self._pending[request.execution_id] = pending
+            metrics.RPC_IN_FLIGHT.inc()
+            try:
+                answer = await self._outcome(pending, late)
+            finally:
+                metrics.RPC_IN_FLIGHT.dec()
+                self._pending.pop(request.execution_id, None)
+        if answer.result.attempt > 0:
+            timings = answer.result.timings
+            self._bulkhead.ran(connection, timings.bound + timings.ran)
+        seconds = loop.time() - began
         metrics.RPC_SECONDS.labels(str(action), str(answer.result.outcome.kind)).observe(seconds)
         return answer
 
@@ -193,39 +203,86 @@ class Executions:
 
         Unknown is not lost: a copy is harmless, because the claim lets only one of them run.
         """
-        while True:
-            request = pending.request
-            left = request.deadline - self._database.now()
-            if left <= timedelta(0):
-                return
-            message = Message(
-                body=request.model_dump_json().encode(),
-                type=REQUEST_TYPE,
-                correlation_id=str(request.execution_id),
-                reply_to=request.reply_to,
-                expiration=left,
-                headers={"traceparent": request.traceparent} if request.traceparent else {},
-            )
+        unknown = False
+        while (left := pending.request.deadline - self._database.now()) > timedelta(0):
             try:
-                await self._transport.publish(
-                    self._names.requests,
-                    request.connection_id,
-                    message,
-                    within=min(PUBLISH_WITHIN, left),
-                )
+                return await self._send(pending.request, left)
             except Unconfirmed:
-                metrics.PUBLISHED.labels("requests", "timeout").inc()
-                if not self._transport.connected or pending.result.done():
-                    # It may have been taken: the tombstone makes sure that it does not run later.
-                    await self._tombstone(request, Detail.GIVEN_UP)
-                    raise
-                continue
-            except (Rejected, Unroutable) as error:
-                outcome = "nacked" if isinstance(error, Rejected) else "returned"
-                metrics.PUBLISHED.labels("requests", outcome).inc()
-                raise
-            metrics.PUBLISHED.labels("requests", "confirmed").inc()
-            return
+                unknown = True
+                if pending.result.done():
+                    return None
+                if not self._transport.connected or self._availability.blocked:
+                    refused = shed("broker_blocked", "the broker confirms nothing", AGAIN)
+                    return await self._withdraw(pending, refused)
+            except Unavailable as error:
+                refused = self._refused(pending, error)
+                if not unknown:
+                    raise refused from error
+                return await self._withdraw(pending, refused)
+        return None
+
+    async def _send(self, request: ExecutionRequest, left: timedelta) -> None:
+        message = Message(
+            body=request.model_dump_json().encode(),
+            type=REQUEST_TYPE,
+            correlation_id=str(request.execution_id),
+            reply_to=request.reply_to,
+            expiration=left,
+            headers={"traceparent": request.traceparent} if request.traceparent else {},
+        )
+        try:
+            await self._transport.publish(
+                self._names.requests,
+                request.connection_id,
+                message,
+                within=min(PUBLISH_WITHIN, left),
+            )
+        except Unconfirmed:
+            metrics.PUBLISHED.labels("requests", "timeout").inc()
+            self._availability.timed_out()
+            raise
+        metrics.PUBLISHED.labels("requests", "confirmed").inc()
+        self._availability.confirmed()
+
+    async def _withdraw(self, pending: _Pending, refused: Unavailable) -> None:
+        """Nobody knows whether the broker has it: the tombstone makes sure that it can't run later.
+
+        Raises `refused`; unless it was claimed before that, so that it did get through.
+        """
+        row = await self._tombstone(pending.request, Detail.GIVEN_UP)
+        if row.attempt == 0:
+            raise refused
+        if row.result is not None and not pending.result.done():
+            pending.result.set_result(row.result)
+
+    def _refused(self, pending: _Pending, error: Unavailable) -> Shed:
+        """The broker surely has not got it: it said so, or it is away."""
+        reason, after = "broker_away", AGAIN
+        if isinstance(error, Rejected):
+            workers = self._availability.workers(pending.queue)
+            reason, after = "queue_full", self._bulkhead.drain_time(pending.connection, workers)
+        elif isinstance(error, Unroutable):
+            reason = "no_queue"
+        if reason != "broker_away":
+            outcome = "nacked" if reason == "queue_full" else "returned"
+            metrics.PUBLISHED.labels("requests", outcome).inc()
+            self._availability.confirmed()
+        return shed(reason, str(error), after)
+
+    def _unattended(self, queue: str) -> None:
+        """Who waits in a queue without workers is told now, not at the deadline."""
+        for pending in self._pending.values():
+            if pending.queue == queue and self._followers is not None:
+                self._followers.create_task(self._abandon(pending), name="unattended")
+
+    async def _abandon(self, pending: _Pending) -> None:
+        try:
+            row = await self._tombstone(pending.request, Detail.RUNNER_UNAVAILABLE)
+        except Unavailable:
+            return  # it ends at its deadline
+        # Claimed: its worker may be cut off from the broker alone, and decide it yet.
+        if row.result is not None and not pending.result.done():
+            pending.result.set_result(row.result)
 
     async def _give_up(self, pending: _Pending, late: Effect | None) -> Answer:
         """The deadline has passed and no result came: the ledger says what that means."""

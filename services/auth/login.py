@@ -105,7 +105,8 @@ class Logins:
             answer = await self._decide(request)
         except Unavailable as error:
             log.warning("login.unavailable", reason=str(error), next="answered 503")
-            answer = Refused(UNAVAILABLE)
+            after = error.retry_after or UNAVAILABLE.retry_after
+            answer = Refused(replace(UNAVAILABLE, retry_after=after))
         await self._note(request, answer)
         return answer
 

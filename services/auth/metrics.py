@@ -50,6 +50,13 @@ REPLIES: Final = Counter(
 PUBLISHED: Final = Counter(
     "auth_amqp_publish_total", "Publishes by what the broker said.", ["exchange", "outcome"]
 )
+SHED: Final = Counter(
+    "auth_executions_shed_total",
+    "Executions refused at once (503): bulkhead, queue_full, no_worker, no_queue, broker_away,"
+    " broker_blocked.",
+    ["reason"],
+)
+WORKERS: Final = Gauge("auth_workers", "Workers that the broker sees.")
 CONNECTED: Final = Gauge("auth_amqp_connected", "1 while the broker is connected.")
 MAILS: Final = Counter(
     "auth_mails_total",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator
 
 from services.auth.post import Post
-from shared.settings import ServiceSettings
+from shared.settings import Budget, ServiceSettings
 
 
 class AuthSettings(ServiceSettings):
@@ -24,11 +25,18 @@ class AuthSettings(ServiceSettings):
     hash_threads: int | None = Field(
         default=None, ge=1, le=64, description="threads that hash passwords; default: cores"
     )
-    max_in_flight_per_connection: int = Field(
-        default=64,
+    max_in_flight_per_connection: int | None = Field(
+        default=None,
         ge=1,
         le=10_000,
-        description="executions of one connection that wait at once; more are answered 503",
+        description="executions of one connection that wait at once; more are answered 503;"
+        " default: what its workers finish in half of its script budget, at least twice their slots",
+    )
+    worker_grace: Budget = Field(
+        default=timedelta(seconds=10),
+        ge=timedelta(0),
+        description="how long requests wait for a worker where there is none, as while workers"
+        " restart; after that they are answered 503 at once",
     )
 
     smtp_url: SecretStr | None = Field(

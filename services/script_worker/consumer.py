@@ -81,11 +81,15 @@ class Consumer:
                 prefetch=16,
                 handler=self._connections_changed,
             )
+            counted = await self._transport.consume(
+                self._names.workers, prefetch=1, handler=lambda delivery: delivery.ack()
+            )
             self._group = group
             try:
                 while not self._draining:
                     await self._look()
             finally:
+                await counted.cancel()
                 await control.cancel()
 
     async def drain(self) -> None:

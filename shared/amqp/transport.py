@@ -13,18 +13,20 @@ from datetime import timedelta
 from typing import Final
 
 import structlog
+from aiormq.exceptions import ChannelNotFoundEntity
 
 from shared.amqp import publisher
 from shared.amqp.consumer import AmqpSubscription, Settler, check_exists
 from shared.amqp.declare import declare
-from shared.amqp.link import DRIVER_ERRORS, Generation, Link
+from shared.amqp.link import DRIVER_ERRORS, Generation, Link, RawChannel
 from shared.beside import beside
 from shared.errors import Misconfigured, ServiceError, Unavailable
-from shared.transport import Handler, Message, Topology
+from shared.transport import Handler, Message, QueueFacts, Topology
 
 log = structlog.get_logger(__name__)
 
 DECLARE_WITHIN: Final = 15.0
+LOOK_WITHIN: Final = 2.0
 
 
 class RabbitMQTransport:
@@ -38,6 +40,7 @@ class RabbitMQTransport:
         self._settler: tuple[int, Settler] | None = None
         self._reconnected: list[Callable[[], Awaitable[None]]] = []
         self._setting_up = asyncio.Lock()
+        self._looking: tuple[int, RawChannel] | None = None
 
     @property
     def connected(self) -> bool:
@@ -73,6 +76,26 @@ class RabbitMQTransport:
                 await channel.queue_delete(name)
             finally:
                 await channel.close()
+
+    async def look(self, queue: str) -> QueueFacts | None:
+        """How many consume a queue, and how many messages wait."""
+        async with _translated(), asyncio.timeout(LOOK_WITHIN):
+            channel = await self._looking_channel()
+            try:
+                found = await channel.queue_declare(queue, passive=True)
+            except ChannelNotFoundEntity:  # which closed the channel
+                return None
+        return QueueFacts(found.consumer_count or 0, found.message_count or 0)
+
+    async def _looking_channel(self) -> RawChannel:
+        """One of its own, kept: a look at a queue that is gone closes it."""
+        generation = self._consuming.generation
+        kept = self._looking
+        if kept is not None and kept[0] == generation.number and not kept[1].is_closed:
+            return kept[1]
+        channel = await generation.fresh_channel()
+        self._looking = (generation.number, channel)
+        return channel
 
     async def publish(
         self, exchange: str, routing_key: str, message: Message, *, within: timedelta

@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -23,6 +24,7 @@ from uuid import uuid4
 import aio_pika
 import uvloop
 
+from services.auth.bulkhead import Bulkhead
 from services.auth.connections import Connection, Connections
 from services.auth.executions import Executions
 from services.auth.migrate import migrate
@@ -234,7 +236,8 @@ async def trickle(
             ring=ring,
             names=names,
             replica=f"bench-{os.getpid()}",
-            max_in_flight=1000,
+            bulkhead=Bulkhead(1000),
+            worker_grace=timedelta(seconds=30),
         )
         started = asyncio.Event()
         serving = asyncio.get_running_loop().create_task(executions.serve(started))

@@ -118,7 +118,7 @@ async def test_without_a_broker_only_new_users_have_to_wait(site: Site) -> None:
 
     assert 200 == migrated.status_code
     assert (503, "temporarily_unavailable") == error(new)
-    assert "1" == new.headers["retry-after"]
+    assert int(new.headers["retry-after"]) in range(1, 4)
 
 
 async def test_a_blocked_user_is_told_so(site: Site) -> None:

@@ -15,7 +15,16 @@ from shared.amqp import open_transport
 from shared.errors import Misconfigured, Rejected, Unavailable, Unroutable
 from shared.inprocess import InProcessBroker
 from shared.topology import Names
-from shared.transport import Delivery, Exchange, Message, Queue, QueueBinding, Topology, Transport
+from shared.transport import (
+    Delivery,
+    Exchange,
+    Message,
+    Queue,
+    QueueBinding,
+    QueueFacts,
+    Topology,
+    Transport,
+)
 from tests.proxy import Proxy
 
 WITHIN = timedelta(seconds=5)
@@ -408,3 +417,28 @@ async def test_many_publishes_in_flight_are_all_confirmed(bench: Bench) -> None:
         bodies.add(delivery.message.body)
 
     assert {str(number).encode() for number in range(100)} == bodies
+
+
+async def test_a_look_counts_consumers_and_waiting_messages_and_touches_nothing(
+    bench: Bench,
+) -> None:
+    transport, worker, inbox = await prepared(bench), await bench.open("worker"), Inbox()
+    queue = bench.names.request_queue(CONNECTION)
+    await transport.publish(bench.names.requests, CONNECTION, message(), within=WITHIN)
+    await transport.publish(bench.names.requests, CONNECTION, message(), within=WITHIN)
+    await until_seen(transport, queue, QueueFacts(consumers=0, waiting=2))
+
+    subscription = await worker.consume(queue, prefetch=1, handler=inbox)
+    await until_seen(transport, queue, QueueFacts(consumers=1, waiting=1))
+    await subscription.cancel()
+    (await inbox.next()).requeue()
+
+    await until_seen(transport, queue, QueueFacts(consumers=0, waiting=2))
+    assert await transport.look(f"{queue}.missing") is None
+    assert QueueFacts(consumers=0, waiting=2) == await transport.look(queue)
+
+
+async def until_seen(transport: Transport, queue: str, facts: QueueFacts) -> None:
+    async with asyncio.timeout(15):
+        while await transport.look(queue) != facts:
+            await asyncio.sleep(0.02)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import random
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any, Final
 
 from starlette.responses import JSONResponse
@@ -18,7 +21,16 @@ _STATUS: Final = {
     500: "Internal Server Error",
     503: "Service Unavailable",
 }
-RETRY_AFTER: Final = {"retry-after": "1"}
+_MOST_LATER: Final = 60.0
+
+
+def later(after: timedelta | None = None) -> dict[str, str]:
+    """`Retry-After` (RFC 9110, section 10.2.3): from half to one and a half of `after`, so that
+
+    those who were refused together don't come back together; at least a second.
+    """
+    seconds = 1.0 if after is None else min(max(after.total_seconds(), 1.0), _MOST_LATER)
+    return {"retry-after": str(math.ceil(seconds * random.uniform(0.5, 1.5)))}  # noqa: S311 - jitter
 
 
 def oauth_error(

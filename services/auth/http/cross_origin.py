@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 
 from services.auth.clients import REALM_GRANT
 from services.auth.consequences import BLOCKED, Refusal
-from services.auth.http.answers import RETRY_AFTER, oauth_error
+from services.auth.http.answers import later, oauth_error
 from services.auth.http.bodies import BadBody, Body, fields, validate
 from services.auth.http.oauth import (
     EXECUTION_ID,
@@ -22,10 +22,12 @@ from services.auth.http.oauth import (
     NO_STORE,
     Refuse,
     connection_for,
+    unavailable,
 )
 from services.auth.http.state import State, caller, state
 from services.auth.login import LoginRequest, Refused
 from services.auth.logs import Entry
+from shared.errors import Unavailable
 
 COOKIE: Final = "trickle_co_verifier"
 OPEN_PATHS: Final = frozenset(
@@ -56,6 +58,8 @@ async def authenticate(http_request: Request) -> Response:
         return oauth_error(error.status, "invalid_request", error.message, NO_STORE)
     except Refuse as refuse:
         return refuse.response
+    except Unavailable as error:
+        return unavailable(error)
 
 
 async def _authenticate(app: State, http_request: Request, asked: CrossOriginRequest) -> Response:
@@ -112,7 +116,7 @@ def _refused(refusal: Refusal) -> Response:
         body["error"] = "access_denied"
     if refusal is BLOCKED:
         body["error"] = "blocked_user"
-    headers = NO_STORE | (RETRY_AFTER if refusal.retry_after is not None else {})
+    headers = NO_STORE | ({} if refusal.retry_after is None else later(refusal.retry_after))
     return JSONResponse(body, status_code=refusal.status, headers=headers)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from functools import wraps
 from typing import Annotated, Any, Final
 
@@ -12,7 +13,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from services.auth.clients import Client
 from services.auth.connections import Connection
-from services.auth.http.answers import RETRY_AFTER
+from services.auth.http.answers import later
 from services.auth.http.bodies import BadBody, Body, fields, validate
 from services.auth.http.state import State, caller, state
 from services.auth.new_users import Email, NewUser, Password
@@ -60,14 +61,14 @@ def answering(endpoint: Endpoint) -> Endpoint:
             )
         except FlowEnded as error:
             return _ended(error.problem)
-        except Unavailable:
-            return _ended(UNAVAILABLE)
+        except Unavailable as error:
+            return _ended(UNAVAILABLE, error.retry_after)
 
     return answered
 
 
-def _ended(problem: Problem) -> Response:
-    headers = RETRY_AFTER if problem.retryable else None
+def _ended(problem: Problem, after: timedelta | None = None) -> Response:
+    headers = later(after) if problem.retryable else None
     return JSONResponse(problem.public(), status_code=problem.status, headers=headers)
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, assert_never
 from urllib.parse import unquote_plus
 from uuid import UUID
 
+import structlog
 from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -16,7 +17,7 @@ from services.auth.caller import Caller
 from services.auth.clients import REALM_GRANT, Client
 from services.auth.connections import Connection
 from services.auth.consequences import UNAVAILABLE
-from services.auth.http.answers import RETRY_AFTER, oauth_error
+from services.auth.http.answers import later, oauth_error
 from services.auth.http.bodies import BadBody, Body, fields, validate
 from services.auth.http.state import State, caller, state
 from services.auth.login import LoggedIn, LoginAnswer, LoginRequest, Refused
@@ -24,6 +25,9 @@ from services.auth.logs import Entry
 from services.auth.refresh_tokens import InvalidGrant
 from services.auth.tokens import ALL_SCOPES, DEFAULT_SCOPE, Granted
 from services.auth.users import User
+from shared.errors import Unavailable
+
+log = structlog.get_logger(__name__)
 
 EXECUTION_ID: Final = "x-trickle-execution-id"
 NO_STORE: Final = {"cache-control": "no-store", "pragma": "no-cache"}
@@ -98,8 +102,16 @@ async def token(http_request: Request) -> Response:
         return oauth_error(error.status, "invalid_request", error.message, NO_STORE)
     except Refuse as refuse:
         response = refuse.response
+    except Unavailable as error:
+        response = unavailable(error)
     response.headers.update(NO_STORE)
     return response
+
+
+def unavailable(error: Unavailable) -> Response:
+    """A login, or what surrounds it, that needs what is away."""
+    log.warning("request.unavailable", reason=str(error), next="answered 503")
+    return JSONResponse(UNAVAILABLE.body(), UNAVAILABLE.status, headers=later(error.retry_after))
 
 
 async def revoke(http_request: Request) -> Response:
@@ -166,7 +178,7 @@ async def _password(app: State, asked: PasswordRequest, client: Client, who: Cal
     # Owned by the application: when the client hangs up, the import completes all the same.
     answer = await app.complete_within(app.logins.login(login), connection.soft_deadline)
     if answer is None:
-        return JSONResponse(UNAVAILABLE.body(), UNAVAILABLE.status, headers=RETRY_AFTER)
+        return JSONResponse(UNAVAILABLE.body(), UNAVAILABLE.status, headers=later())
     if isinstance(answer, Refused):
         await _log(app, "fepft", who, answer.refusal.description, user_name=asked.username)
         return refused(answer)
@@ -186,8 +198,8 @@ async def _password(app: State, asked: PasswordRequest, client: Client, who: Cal
 def refused(answer: Refused) -> Response:
     """A refused login, in OAuth's shape."""
     refusal = answer.refusal
-    later = RETRY_AFTER if refusal.retry_after is not None else None
-    response = JSONResponse(refusal.body(), status_code=refusal.status, headers=later)
+    headers = None if refusal.retry_after is None else later(refusal.retry_after)
+    response = JSONResponse(refusal.body(), status_code=refusal.status, headers=headers)
     return _with_execution(response, answer)
 
 

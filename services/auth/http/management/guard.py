@@ -13,7 +13,7 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from services.auth.http.answers import RETRY_AFTER, api_error
+from services.auth.http.answers import api_error, later
 from services.auth.http.bodies import BadBody
 from services.auth.http.operations import Endpoint, Operation
 from services.auth.http.state import caller, state
@@ -49,7 +49,7 @@ def guarded(operation: Operation) -> Endpoint:
         except FlowEnded as error:
             return _ended(error)
         except Unavailable as error:
-            return api_error(503, str(error), headers=RETRY_AFTER)
+            return api_error(503, str(error), headers=later(error.retry_after))
         if operation.method != "GET":
             await _log(http_request, operation, response)
         return response
@@ -79,7 +79,7 @@ def _ended(error: FlowEnded) -> Response:
         problem.management_status or problem.status,
         problem.management_message or problem.text,
         problem.management_code or problem.code,
-        RETRY_AFTER if problem.retryable else None,
+        later() if problem.retryable else None,
     )
 
 
