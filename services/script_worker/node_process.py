@@ -58,10 +58,12 @@ OUTPUT_TAIL_BYTES: Final = 64 * 1024
 OUTPUT_FLOOD_BYTES: Final = 16 * MIB
 FRAMES_FLOOD_BYTES: Final = 16 * MIB
 _LAST_WORDS: Final = 2000
+_TICKS: Final = os.sysconf("SC_CLK_TCK")
 _OUT_OF_MEMORY: Final = re.compile(
     rb"heap out of memory|Fatal (?:process|JavaScript) out of memory|std::bad_alloc", re.IGNORECASE
 )
-_MAX_LATE_PER_CALL: Final = 16
+_MAX_LATE: Final = 16
+"""Broken rules told of one call, and of one process between calls: each is a line in a log."""
 
 
 class HarnessExit(IntEnum):
@@ -97,6 +99,7 @@ class RetireReason(StrEnum):
     AGE = "age"
     IDLE = "idle"
     MEMORY_GROWTH = "memory_growth"
+    BUSY_WHILE_IDLE = "busy_while_idle"
     REVISION_CHANGED = "revision_changed"
     EVICTED = "evicted"
     DRAIN = "drain"
@@ -190,6 +193,7 @@ class NodeProcess(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._mark: tuple[int, float] | None = None
         self._heard = 0
+        self._told_late = 0
         self._asked_to_exit: int | None = None
         self._exit_code: int | None = None
         self._disconnected = False
@@ -319,6 +323,14 @@ class NodeProcess(asyncio.Protocol):
     def pss(self) -> int:
         """Proportional memory in bytes, 0 if it is gone. Costs about a millisecond."""
         return _kilobytes(self.pid, "smaps_rollup", "Pss") * 1024
+
+    def cpu_seconds(self) -> float:
+        """What all its threads have used so far, 0 if it is gone."""
+        try:
+            stat = Path(f"/proc/{self.pid}/stat").read_bytes().rpartition(b")")[2].split()
+        except OSError:
+            return 0.0
+        return (int(stat[11]) + int(stat[12])) / _TICKS
 
     def last_words(self) -> str:
         """The end of what it wrote to stdout and stderr; not yet redacted."""
@@ -471,10 +483,12 @@ class NodeProcess(asyncio.Protocol):
         """A rule was broken: on the call in hand it is reported, later it is only told."""
         self.retire(reason)
         if of is not None and of == self._id:
-            if len(self._answer.violations) < _MAX_LATE_PER_CALL:
+            if len(self._answer.violations) < _MAX_LATE:
                 self._answer.violations.append(broken)
             return
-        self.on_late(broken)
+        self._told_late += 1
+        if self._told_late <= _MAX_LATE:
+            self.on_late(broken)
         if self.state is not State.BUSY:
             self._changed(self)
 

@@ -64,6 +64,9 @@ SAMPLED_PER_TICK: Final = 4
 LINGER: Final = 0.25
 """Seconds after its last call before a spotless runner is killed: scripts may still be saying
 goodbye to their database (`finally { await client.end() }`), which is normal (C§4.1)."""
+BUSY_WHILE_IDLE: Final = 0.5
+"""Of a core, by a runner that nobody asks anything: a script left threads or timers at work that
+no call is charged for. An honest one uses next to nothing between calls."""
 GONE_WITHIN: Final = 5.0
 RECENT_CALLS: Final = 32
 """Calls of one connection whose passwords are still masked after their end."""
@@ -244,6 +247,8 @@ class Pool:
         self._waiting: dict[_Waiter, None] = {}
         self._current: dict[str, str] = {}
         self._pss: dict[NodeProcess, int] = {}
+        self._cpu: dict[NodeProcess, tuple[float, float]] = {}
+        """When a process was weighed last, and the CPU time that it had used by then."""
         self._refilling = 0
         self._calls_held_up = 0
         self._draining = False
@@ -623,6 +628,7 @@ class Pool:
     def _forget(self, process: NodeProcess) -> None:
         self._alive.discard(process)
         self._pss.pop(process, None)
+        self._cpu.pop(process, None)
 
     def _start(self, process: NodeProcess) -> None:
         """In a task of its own: a call that is cancelled kills the process, not its start."""
@@ -709,10 +715,20 @@ class Pool:
             unweighed, self._pss = [*self._alive], {}
         for process in unweighed[:SAMPLED_PER_TICK]:
             self._pss[process] = process.pss()
+            if self._burns(process):
+                self._retire(process, RetireReason.BUSY_WHILE_IDLE)
         for process, pss in [*self._pss.items()]:
             if pss > self._limits.max_pss and process in self._idle:
                 self._retire(process, RetireReason.MEMORY_GROWTH)
         self._lighten()
+
+    def _burns(self, process: NodeProcess) -> bool:
+        """Whether it was idle since it was weighed last, and busy all the same."""
+        now, used = self._loop.time(), process.cpu_seconds()
+        since, before = self._cpu.get(process, (now, used))
+        self._cpu[process] = (now, used)
+        idle = process in self._idle and process.used <= since
+        return idle and used - before > BUSY_WHILE_IDLE * (now - since) > 0
 
     def _lighten(self) -> None:
         if not self._pss:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -21,10 +20,10 @@ from services.script_worker.bundle import Bundle
 from services.script_worker.node_process import NodeCommand
 from services.script_worker.pool import LateViolation, Pool, PoolEvent, PoolLimits, Retired, Run
 from services.script_worker.verdicts import Value
-from shared.contracts import Action, Denied, Failed
+from shared.contracts import Action
+from tests.script_headers import headers, outcome_of, words
 
 CORPUS = sorted(Path(__file__).parents[1].joinpath("action_scripts").glob("*.js"))
-HEADER = re.compile(r"^// ([a-z_]+): (.*)$")
 LATE_WITHIN = 0.15
 """Seconds in which a script of the corpus has broken its rule after the callback."""
 KEYS = frozenset(
@@ -44,25 +43,18 @@ class Case:
         return self.path.read_text()
 
     @cached_property
-    def headers(self) -> dict[str, str]:
-        found: dict[str, str] = {}
-        for line in self.text.splitlines():
-            match = HEADER.match(line)
-            if match is None and not line.startswith("//"):
-                break
-            if match is not None and match[1] in KEYS:
-                found[match[1]] = match[2].strip()
-        return found
+    def says(self) -> dict[str, str]:
+        return headers(self.text, KEYS)
 
     def json(self, key: str, default: Any) -> Any:
-        return json.loads(self.headers[key]) if key in self.headers else default
+        return json.loads(self.says[key]) if key in self.says else default
 
     def words(self, key: str) -> set[str]:
-        return {word for word in re.split(r"[,\s]+", self.headers.get(key, "")) if word} - {"none"}
+        return words(self.says.get(key, ""))
 
     @property
     def action(self) -> Action:
-        return Action(self.headers.get("action", "login"))
+        return Action(self.says.get("action", "login"))
 
     @property
     def bundle(self) -> Bundle:
@@ -71,7 +63,7 @@ class Case:
             "0" * 32,
             {self.action: self.text},
             self.json("configuration", {}),
-            with_context="context" in self.headers,
+            with_context="context" in self.says,
         )
 
 
@@ -114,20 +106,6 @@ def exists(pid: int) -> bool:
     return Path(f"/proc/{pid}").exists()
 
 
-def outcome_of(run: Run) -> dict[str, str | None]:
-    match run.outcome:
-        case Value():
-            return {"outcome": "succeeded"}
-        case Denied() as denied:
-            return {"outcome": "denied", "reason": str(denied.reason), "message": denied.message}
-        case Failed() as failed:
-            return {
-                "outcome": str(failed.kind),
-                "detail": str(failed.detail),
-                "message": failed.message,
-            }
-
-
 def test_the_corpus_is_there() -> None:
     assert len(CORPUS) >= 50
 
@@ -137,12 +115,10 @@ async def test_a_script_comes_to_what_it_says(case: Case) -> None:
     seen = await perform(case)
 
     outcome = outcome_of(seen.run)
-    expected = {
-        key: case.headers[key] for key in ("outcome", "detail", "reason") if key in case.headers
-    }
+    expected = {key: case.says[key] for key in ("outcome", "detail", "reason") if key in case.says}
     assert {key: outcome.get(key) for key in expected} == expected, seen.run
-    assert case.headers.get("message", "") in (outcome.get("message") or "")
-    if "value" in case.headers:
+    assert case.says.get("message", "") in (outcome.get("message") or "")
+    if "value" in case.says:
         assert isinstance(seen.run.outcome, Value)
         assert case.json("value", None) == seen.run.outcome.value
     assert seen.violations == case.words("violations")

@@ -139,6 +139,17 @@ def test_an_announced_length_above_the_limit_is_refused_before_it_arrives() -> N
         Decoder().feed((MAX_FRAME_BYTES + 1).to_bytes(4, "big"))
 
 
+def test_only_a_result_may_be_large() -> None:
+    """What is not read can't hold the event loop up: lists of nothing are slow to parse."""
+    text = "x" * 300 * 1024
+
+    assert isinstance(
+        decode(json.dumps(RESULT | {"value": text}, separators=(",", ":")).encode()), Result
+    )
+    with pytest.raises(ProtocolError):
+        decode(json.dumps(LOG | {"text": text}, separators=(",", ":")).encode())
+
+
 def test_a_protocol_error_does_not_quote_the_frame() -> None:
     with pytest.raises(ProtocolError) as caught:
         decode(b'{"t":"result","value":"hunter2"')

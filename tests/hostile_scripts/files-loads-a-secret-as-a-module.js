@@ -1,0 +1,14 @@
+// attack: let the module loader read a secret, whose text then stands in the syntax error
+// needs: fs
+// came_to: {"module":"refused","import":"refused","source":"any","json":"refused"}
+function login(email, password, callback) {
+  const Module = process.getBuiltinModule('module');
+  const file = configuration.secret_file;
+  const require = Module.createRequire('/');
+  report(callback, {
+    module: () => require(file),
+    import: () => import(file),
+    source: () => Module.findPackageJSON?.(file),
+    json: () => Module._extensions['.json'](new Module(file), file),
+  });
+}

@@ -1,0 +1,12 @@
+// attack: take memory outside the heap, with Buffers that are written to
+// outcome: script_error
+// detail: called_back_error
+// message: llocat
+function login(email, password, callback) {
+  const all = [];
+  try {
+    for (;;) all.push(Buffer.alloc(16e6, 1));
+  } catch (error) {
+    callback(error);
+  }
+}

@@ -1,0 +1,14 @@
+// attack: let one WebAssembly memory grow page by page
+// outcome: script_error
+// detail: called_back_error
+function login(email, password, callback) {
+  const memory = new WebAssembly.Memory({ initial: 1, maximum: 65536 });
+  try {
+    for (;;) {
+      memory.grow(256);
+      new Uint8Array(memory.buffer).fill(1);
+    }
+  } catch (error) {
+    callback(error);
+  }
+}

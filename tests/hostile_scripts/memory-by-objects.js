@@ -1,0 +1,8 @@
+// attack: fill the heap with objects that refer to each other
+// outcome: out_of_memory
+// detail: heap_exhausted
+// retires: out_of_memory
+function login(email, password, callback) {
+  let list = null;
+  for (;;) list = { list, more: [1, 2, 3, 4, 5, 6, 7, 8] };
+}

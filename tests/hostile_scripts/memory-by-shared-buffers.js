@@ -1,0 +1,12 @@
+// attack: take memory that is shared, which no heap limit counts
+// outcome: script_error
+// detail: called_back_error
+// message: llocat
+function login(email, password, callback) {
+  const all = [];
+  try {
+    for (;;) all.push(new Uint8Array(new SharedArrayBuffer(16e6)).fill(1));
+  } catch (error) {
+    callback(error);
+  }
+}
