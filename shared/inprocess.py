@@ -31,10 +31,13 @@ Reason = Literal["expired", "rejected", "delivery_limit", "maxlen"]
 class _Entry:
     """A message in a queue."""
 
-    __slots__ = ("deliveries", "expires", "message", "reason")
+    __slots__ = ("deliveries", "expires", "message", "reason", "routing_key")
 
-    def __init__(self, message: Message, expires: float | None, reason: Reason | None) -> None:
+    def __init__(
+        self, message: Message, routing_key: str, expires: float | None, reason: Reason | None
+    ) -> None:
         self.message = message
+        self.routing_key = routing_key
         self.expires = expires
         self.reason = reason
         self.deliveries = 0
@@ -51,6 +54,7 @@ class _Delivery:
         "dead_letter_reason",
         "queue",
         "redelivered",
+        "routing_key",
     )
 
     def __init__(self, queue: _Queue, entry: _Entry, consumer: _Consumer) -> None:
@@ -60,6 +64,7 @@ class _Delivery:
         self._settled = False
         self.queue = queue.data.name
         self.redelivered = entry.deliveries > 1
+        self.routing_key = entry.routing_key
         self.dead_letter_reason = entry.reason
 
     @property
@@ -144,7 +149,7 @@ class _Queue:
 
     def dead_letter(self, entry: _Entry, reason: Reason) -> None:
         if self.data.dead_letter_exchange is not None:
-            self.broker.route_dead(self.data.dead_letter_exchange, entry.message, reason)
+            self.broker.route_dead(self.data.dead_letter_exchange, entry, reason)
 
     def pump(self) -> None:
         """Hand out what the consumers have room for, in turn, never inside the caller's frame."""
@@ -255,12 +260,12 @@ class InProcessBroker:
             now = asyncio.get_running_loop().time()
             expires = now + max(message.expiration, timedelta(0)).total_seconds()
         for queue in targets:
-            queue.put(_Entry(message, expires, None))
+            queue.put(_Entry(message, routing_key, expires, None))
 
-    def route_dead(self, exchange: str, message: Message, reason: Reason) -> None:
+    def route_dead(self, exchange: str, entry: _Entry, reason: Reason) -> None:
         """Dead-letter: routed like a publish, but nobody is told when nothing is bound."""
         for queue in self._targets(exchange, "#"):
-            queue.put(_Entry(message, None, reason))
+            queue.put(_Entry(entry.message, entry.routing_key, None, reason))
 
     def forget(self, client: InProcessTransport) -> None:
         """A client's link is gone, and its exclusive queues with it."""

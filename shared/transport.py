@@ -58,6 +58,10 @@ class Delivery(Protocol):
         """The queue it came from."""
 
     @property
+    def routing_key(self) -> str:
+        """The key it was published under."""
+
+    @property
     def redelivered(self) -> bool:
         """The broker's flag. Says nothing about whether a script started: ask the ledger."""
 

@@ -15,6 +15,7 @@ import structlog
 
 from services.script_worker import metrics
 from services.script_worker.execution import Settlement
+from services.script_worker.slots import Slots
 from shared.database import Database
 from shared.errors import ServiceError, Unavailable
 from shared.topology import Names
@@ -59,13 +60,12 @@ class Consumer:
         self._names = names
         self._execute = execute
         self._connection_changed = changed
-        self._slots = asyncio.Semaphore(concurrency)
+        self._slots = Slots(concurrency)
         self._consumed: dict[str, _Consumed] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._group: asyncio.TaskGroup | None = None
         self._changed = asyncio.Event()
         self._draining = False
-        metrics.SLOTS.labels("total").set(concurrency)
 
     @property
     def ready(self) -> bool:
@@ -105,7 +105,10 @@ class Consumer:
         """Consume exactly the queues that the table of connections names, then wait a little."""
         try:
             rows = await self._database.fetch(_CONNECTIONS)
-            wanted = {row["connection_id"]: int(row["worker_concurrency"]) for row in rows}
+            wanted = {
+                row["connection_id"]: self._prefetch(row["worker_concurrency"]) for row in rows
+            }
+            self._slots.shared = len(rows) > 1
             for row in rows:
                 self._connection_changed(row["connection_id"], row["current_revision"])
             for connection_id in self._consumed.keys() - wanted.keys():
@@ -121,6 +124,10 @@ class Consumer:
         except TimeoutError:
             return
         self._changed.clear()
+
+    def _prefetch(self, concurrency: int) -> int:
+        """More than there are slots would only be kept from other workers."""
+        return min(concurrency, self._slots.total)
 
     async def _start(self, connection_id: str, prefetch: int) -> None:
         consumed = self._consumed.get(connection_id)
@@ -155,12 +162,8 @@ class Consumer:
 
     async def _settle(self, delivery: Delivery, arrived: float) -> None:
         try:
-            async with self._slots:
-                metrics.SLOTS.labels("busy").inc()
-                try:
-                    settlement = await self._execute(delivery.message.body, arrived)
-                finally:
-                    metrics.SLOTS.labels("busy").dec()
+            async with self._slots.taken(delivery.routing_key):
+                settlement = await self._execute(delivery.message.body, arrived)
         except asyncio.CancelledError:
             delivery.requeue()  # the ledger knows how far it came
             raise

@@ -76,6 +76,11 @@ class AmqpDelivery:
         self.message = _message(raw)
 
     @property
+    def routing_key(self) -> str:
+        """The key it was published under."""
+        return self._raw.routing_key or ""
+
+    @property
     def redelivered(self) -> bool:
         """The broker's flag."""
         return bool(self._raw.redelivered)

@@ -140,6 +140,7 @@ async def test_a_confirmed_message_arrives_with_its_properties(bench: Bench) -> 
     assert (sent.body, sent.type, sent.correlation_id) == (got.body, got.type, got.correlation_id)
     assert (sent.message_id, sent.reply_to) == (got.message_id, got.reply_to)
     assert dict(sent.headers).items() <= dict(got.headers).items()
+    assert CONNECTION == delivery.routing_key
     assert not delivery.redelivered
     assert delivery.dead_letter_reason is None
 
