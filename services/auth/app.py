@@ -45,6 +45,7 @@ from services.auth.refresh_tokens import RefreshTokens
 from services.auth.resets import Resets
 from services.auth.resource_servers import ResourceServers
 from services.auth.settings import AuthSettings
+from services.auth.shield import Shield
 from services.auth.signing_keys import SigningKeys
 from services.auth.signup import Signups
 from services.auth.tenant import Tenant
@@ -122,13 +123,14 @@ async def open_auth(settings: AuthSettings, transport: Transport) -> AsyncIterat
             bulkhead=Bulkhead(settings.max_in_flight_per_connection),
             worker_grace=settings.worker_grace,
         )
+        shield = Shield(executions)
         its = Collaborators(
             database=database,
             ring=ring,
             connections=Connections(database, ring, transport, names),
             users=Users(database, ledger, ring),
             credentials=Credentials(database, passwords),
-            legacy=Legacy(executions, ledger, database, logs),
+            legacy=Legacy(shield, ledger, database, logs),
             tickets=Tickets(database, ring, settings.issuer),
             mails=Mails(database, ring, settings.post),
             logs=logs,
@@ -146,7 +148,7 @@ async def open_auth(settings: AuthSettings, transport: Transport) -> AsyncIterat
         logins = Logins(
             users=its.users,
             passwords=passwords,
-            executions=executions,
+            shield=shield,
             logs=logs,
             ledger=ledger,
             ring=ring,

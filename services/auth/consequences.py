@@ -76,6 +76,7 @@ UNAVAILABLE: Final = Refusal(
     retryable=True,
     retry_after=timedelta(seconds=1),
 )
+BREAKER_OPEN: Final = replace(UNAVAILABLE, result="breaker_open")
 INVALID_PROFILE: Final = replace(FAILURE, result="invalid_profile", trips_breaker=False)
 
 _RESULTS: Final[dict[FailureKind, Refusal]] = {

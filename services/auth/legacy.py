@@ -15,10 +15,11 @@ from typing import Any, assert_never
 from services.auth.caller import Caller
 from services.auth.connections import Connection
 from services.auth.consequences import explanation, from_script, script_missing
-from services.auth.executions import Answer, Executions
+from services.auth.executions import Answer
 from services.auth.logs import Entry, Logs, console
 from services.auth.problems import FlowEnded
 from services.auth.profiles import InvalidProfile, Profile, normalise
+from services.auth.shield import Shield
 from shared.contracts import Action, Denied, DeniedReason, Detail, Failed, Succeeded
 from shared.database import Database, Session
 from shared.ledger import Ledger
@@ -40,11 +41,9 @@ class Turn:
 class Legacy:
     """Runs scripts for flows."""
 
-    def __init__(
-        self, executions: Executions, ledger: Ledger, database: Database, logs: Logs
-    ) -> None:
+    def __init__(self, shield: Shield, ledger: Ledger, database: Database, logs: Logs) -> None:
         """All shared with the rest of the replica."""
-        self._executions = executions
+        self._shield = shield
         self._ledger = ledger
         self._database = database
         self._logs = logs
@@ -85,7 +84,7 @@ class Legacy:
         async def late(answer: Answer) -> None:
             await self._apply(turn, answer, effect)
 
-        answer = await self._executions.run(
+        answer = await self._shield.run(
             turn.connection,
             action,
             arguments,

@@ -22,6 +22,7 @@ from services.auth.caller import Caller
 from services.auth.connections import Connection
 from services.auth.consequences import (
     BLOCKED,
+    BREAKER_OPEN,
     INVALID_PROFILE,
     MFA_REQUIRED,
     UNAVAILABLE,
@@ -31,10 +32,11 @@ from services.auth.consequences import (
     explanation,
     refusal,
 )
-from services.auth.executions import Answer, Executions
+from services.auth.executions import Answer
 from services.auth.logs import USER_IMPORTED, Entry, Logs, console
 from services.auth.passwords import Passwords, is_foreign
 from services.auth.profiles import InvalidProfile, Profile, canonical, normalise
+from services.auth.shield import BreakerOpen, Shield
 from services.auth.users import DeletedHere, IdentifierTaken, User, Users
 from shared.contracts import Action, Denied, ExecutionResult, Failed, Succeeded
 from shared.errors import Unavailable
@@ -85,7 +87,7 @@ class Logins:
         *,
         users: Users,
         passwords: Passwords,
-        executions: Executions,
+        shield: Shield,
         logs: Logs,
         ledger: Ledger,
         ring: KeyRing,
@@ -93,7 +95,7 @@ class Logins:
         """`ring` keys the hash by which equal logins share one execution."""
         self._users = users
         self._passwords = passwords
-        self._executions = executions
+        self._shield = shield
         self._logs = logs
         self._ledger = ledger
         self._flight_key = ring.keyed_hash_key("single-flight")
@@ -103,6 +105,8 @@ class Logins:
         """Decide one login. Never raises Unavailable: that is an answer too."""
         try:
             answer = await self._decide(request)
+        except BreakerOpen as error:
+            answer = Refused(replace(BREAKER_OPEN, retry_after=error.retry_after))
         except Unavailable as error:
             log.warning("login.unavailable", reason=str(error), next="answered 503")
             after = error.retry_after or UNAVAILABLE.retry_after
@@ -182,7 +186,7 @@ class Logins:
         async def late(answer: Answer) -> None:
             await self._conclude(request, answer)
 
-        answer = await self._executions.run(
+        answer = await self._shield.run(
             request.connection,
             Action.LOGIN,
             [request.identifier, request.password],

@@ -69,6 +69,15 @@ REAPED: Final = Counter(
 )
 REPUBLISHED: Final = Counter("auth_results_republished_total", "Results the outbox published.")
 
+BREAKER_STATE: Final = Gauge(
+    "auth_circuit_breaker_state",
+    "Of a connection, in this replica: 0 closed, 1 half-open, 2 open.",
+    ["connection"],
+)
+BREAKER_CHANGES: Final = Counter(
+    "auth_circuit_breaker_changes_total", "Changes of that state.", ["connection", "to"]
+)
+
 
 def connection_label(name: str) -> str:
     """The connection's name as a label, capped."""

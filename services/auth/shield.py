@@ -1,0 +1,123 @@
+"""The legacy shield: every call of a legacy store passes its connection's circuit breaker.
+
+While it is open a call ends at once, with `Unavailable`, and costs the broker, the workers and the
+legacy store nothing. Users who are kept here never come this far.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import structlog
+
+from services.auth import metrics
+from services.auth.breaker import Breaker, Report, State, Wait
+from services.auth.connections import Connection
+from services.auth.consequences import refusal
+from services.auth.executions import Answer, Effect, Executions
+from shared.contracts import Action, ClientFacts, Denied, Failed, Succeeded
+from shared.errors import Unavailable
+
+log = structlog.get_logger(__name__)
+
+PROBE_MARGIN: Final = 5.0
+"""Seconds beyond a script's budget after which a probe counts as lost."""
+_NUMBERS: Final = {State.CLOSED: 0, State.HALF_OPEN: 1, State.OPEN: 2}
+
+
+class BreakerOpen(Unavailable):
+    """The legacy store is being left alone."""
+
+    def __init__(self, connection: Connection, seconds: float) -> None:
+        """`seconds`: until it is worth asking again."""
+        super().__init__(f"the circuit breaker of {connection.connection_id} is open")
+        self.retry_after = timedelta(seconds=seconds)
+
+
+class Shield:
+    """`Executions`, behind a breaker for each connection."""
+
+    def __init__(self, executions: Executions) -> None:
+        """`executions` runs what is let through."""
+        self._executions = executions
+        self._breakers: dict[str, tuple[str, Breaker]] = {}
+
+    async def run(
+        self,
+        connection: Connection,
+        action: Action,
+        arguments: list[Any],
+        *,
+        client: ClientFacts | None = None,
+        traceparent: str | None = None,
+        late: Effect | None = None,
+        until: datetime | None = None,
+    ) -> Answer:
+        """As `Executions.run`; raises BreakerOpen too, which is an Unavailable."""
+        breaker = self._of(connection)
+        now = asyncio.get_running_loop().time
+        budget = connection.script_budget.total_seconds()
+        before = breaker.state
+        asked = breaker.ask(now(), budget + PROBE_MARGIN)
+        self._changed(connection, before, breaker)
+        if isinstance(asked, Wait):
+            raise BreakerOpen(connection, asked.seconds)
+        report = Report.NOTHING
+        try:
+            answer = await self._executions.run(
+                connection,
+                action,
+                arguments,
+                client=client,
+                traceparent=traceparent,
+                late=late,
+                until=until,
+            )
+            report = said(answer, connection)
+        finally:
+            before = breaker.state
+            breaker.report(asked, report, hash(str(arguments[:1])), now())
+            self._changed(connection, before, breaker)
+        return answer
+
+    def state(self, connection: Connection) -> State:
+        """What the breaker of a connection does now."""
+        return self._of(connection).state
+
+    def _of(self, connection: Connection) -> Breaker:
+        """A new revision may have mended it: it starts closed."""
+        revision, breaker = self._breakers.get(connection.connection_id, ("", Breaker()))
+        if revision != connection.revision:
+            breaker = Breaker()
+            self._breakers[connection.connection_id] = (connection.revision, breaker)
+            self._publish(connection, breaker)
+        return breaker
+
+    def _changed(self, connection: Connection, before: State, breaker: Breaker) -> None:
+        if breaker.state is before:
+            return
+        label = metrics.connection_label(connection.name)
+        metrics.BREAKER_CHANGES.labels(label, str(breaker.state)).inc()
+        self._publish(connection, breaker)
+        log.warning(
+            "breaker.changed",
+            connection_id=connection.connection_id,
+            was=str(before),
+            state=str(breaker.state),
+        )
+
+    def _publish(self, connection: Connection, breaker: Breaker) -> None:
+        label = metrics.connection_label(connection.name)
+        metrics.BREAKER_STATE.labels(label).set(_NUMBERS[breaker.state])
+
+
+def said(answer: Answer, connection: Connection) -> Report:
+    """What an outcome says about the legacy store (the table of `consequences`)."""
+    match answer.result.outcome:
+        case Succeeded() | Denied():
+            return Report.ANSWERED
+        case Failed() as failed:
+            trips = refusal(failed, connection).trips_breaker
+            return Report.FAILED if trips else Report.NOTHING
