@@ -66,6 +66,11 @@ class ServiceSettings(BaseSettings):
         pattern=r"^[a-z0-9._-]{1,64}$",
         description="begins the name of every exchange and queue",
     )
+    broker_fast_path: bool = Field(
+        default=True,
+        description="publish and consume by our own code below the broker's client, for a third"
+        " of the CPU; off: the client does everything",
+    )
     metrics_host: str = Field(default="127.0.0.1", description="where /metrics is served")
     metrics_port: int = Field(default=9090, ge=0, le=65535, description="0: a free one")
     log_level: Literal["debug", "info", "warning", "error"] = Field(

@@ -30,7 +30,9 @@ async def serve(settings: AuthSettings) -> int:
     with stop_on_signals() as stop:
         async with AsyncExitStack() as owned:
             transport = await owned.enter_async_context(
-                open_transport(settings.amqp_dsn, client_name="auth")
+                open_transport(
+                    settings.amqp_dsn, client_name="auth", fast=settings.broker_fast_path
+                )
             )
             auth = await owned.enter_async_context(open_auth(settings, transport))
             await owned.enter_async_context(

@@ -30,7 +30,11 @@ async def serve(settings: WorkerSettings) -> int:
     with stop_on_signals() as stop:
         async with AsyncExitStack() as owned:
             transport = await owned.enter_async_context(
-                open_transport(settings.amqp_dsn, client_name=settings.worker_name)
+                open_transport(
+                    settings.amqp_dsn,
+                    client_name=settings.worker_name,
+                    fast=settings.broker_fast_path,
+                )
             )
             worker = await owned.enter_async_context(open_worker(settings, transport))
             port = await owned.enter_async_context(

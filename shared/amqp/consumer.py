@@ -10,86 +10,100 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Mapping
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, Literal, Protocol, cast
 
 import structlog
 from aiormq.abc import DeliveredMessage
 from aiormq.exceptions import ChannelNotFoundEntity
 
+from shared.amqp.lane import Lane
 from shared.amqp.link import DRIVER_ERRORS, Generation, Link, RawChannel
+from shared.amqp.settlements import Settlement, Settlements, Verb
+from shared.amqp.wire import Deliver
 from shared.transport import Handler, Message
 
 log = structlog.get_logger(__name__)
 
 Reason = Literal["expired", "rejected", "delivery_limit", "maxlen"]
 _REASONS: Final = {"expired", "rejected", "delivery_limit", "maxlen"}
-Verb = Literal["ack", "requeue", "reject"]
+
+
+class Settling(Protocol):
+    """Takes settlements: a lane, or a `Settler` where the client does everything."""
+
+    def settle(self, tag: int, verb: Verb) -> None:
+        """Settle soon; never fails."""
 
 
 class Settler:
-    """Gathers the settlements of one channel and sends them in one task."""
+    """Gathers the settlements of one channel and sends them in one task, through the client."""
 
     def __init__(self, channel: RawChannel) -> None:
         """One a generation."""
         self._channel = channel
-        self._due: list[tuple[int, Verb]] = []
+        self._settlements = Settlements()
         self._sending: asyncio.Task[None] | None = None
+
+    def delivered(self, tag: int) -> None:
+        """A delivery is open."""
+        self._settlements.delivered(tag)
 
     def settle(self, tag: int, verb: Verb) -> None:
         """Settle soon; never fails."""
-        self._due.append((tag, verb))
+        self._settlements.settle(tag, verb)
         if self._sending is None:
             self._sending = asyncio.get_running_loop().create_task(self._send(), name="settle")
 
     async def _send(self) -> None:
         try:
-            while self._due:
-                due, self._due = self._due, []
-                for tag, verb in due:
-                    await self._one(tag, verb)
+            while self._settlements.due:
+                for one in self._settlements.take():
+                    await self._one(one)
         except DRIVER_ERRORS:
-            self._due.clear()  # a stale channel: the broker delivers again
+            pass  # a stale channel: the broker delivers again
         finally:
             self._sending = None
 
-    async def _one(self, tag: int, verb: Verb) -> None:
-        match verb:
+    async def _one(self, one: Settlement) -> None:
+        match one.verb:
             case "ack":
-                await self._channel.basic_ack(tag, wait=False)
+                await self._channel.basic_ack(one.tag, multiple=one.multiple, wait=False)
             case "requeue":
-                await self._channel.basic_nack(tag, requeue=True, wait=False)
+                await self._channel.basic_nack(one.tag, requeue=True, wait=False)
             case "reject":
-                await self._channel.basic_reject(tag, requeue=False, wait=False)
+                await self._channel.basic_reject(one.tag, requeue=False, wait=False)
 
 
 class AmqpDelivery:
     """A delivery of RabbitMQ; implements `shared.transport.Delivery`."""
 
-    __slots__ = ("_raw", "_settled", "_settler", "message", "queue")
+    __slots__ = (
+        "_deaths", "_settled", "_settling", "_tag", "message", "queue", "redelivered", "routing_key",
+    )  # fmt: skip
 
-    def __init__(self, raw: DeliveredMessage, queue: str, settler: Settler) -> None:
-        """`raw` is what the client read."""
-        self._raw = raw
-        self._settler = settler
-        self._settled = False
+    def __init__(
+        self,
+        message: Message,
+        method: Deliver,
+        *,
+        queue: str,
+        deaths: Mapping[str, Any],
+        settling: Settling,
+    ) -> None:
+        """`deaths`: the headers, among them `x-death`."""
+        self.message = message
         self.queue = queue
-        self.message = _message(raw)
-
-    @property
-    def routing_key(self) -> str:
-        """The key it was published under."""
-        return self._raw.routing_key or ""
-
-    @property
-    def redelivered(self) -> bool:
-        """The broker's flag."""
-        return bool(self._raw.redelivered)
+        self.routing_key = method.routing_key
+        self.redelivered = method.redelivered
+        self._tag = method.delivery_tag
+        self._deaths = deaths
+        self._settling = settling
+        self._settled = False
 
     @property
     def dead_letter_reason(self) -> Reason | None:
         """Of the first `x-death` entry, which is the newest."""
-        headers = self._raw.header.properties.headers or {}
-        deaths = headers.get("x-death")
+        deaths = self._deaths.get("x-death")
         if not isinstance(deaths, list) or not deaths or not isinstance(deaths[0], dict):
             return None
         reason = deaths[0].get("reason")
@@ -108,26 +122,27 @@ class AmqpDelivery:
         self._settle("reject")
 
     def _settle(self, verb: Verb) -> None:
-        tag = self._raw.delivery_tag
-        if not self._settled and tag is not None:
+        if not self._settled:
             self._settled = True
-            self._settler.settle(tag, verb)
+            self._settling.settle(self._tag, verb)
 
 
-def _message(raw: DeliveredMessage) -> Message:
-    given = raw.header.properties
-    headers = {
-        name: value for name, value in (given.headers or {}).items() if isinstance(value, str | int)
-    }
-    return Message(
+def _delivery(raw: DeliveredMessage, queue: str, settler: Settler) -> AmqpDelivery:
+    """What the client read, as ours."""
+    given, tag = raw.header.properties, raw.delivery_tag or 0
+    table: Mapping[str, Any] = given.headers or {}
+    message = Message(
         body=raw.body,
         type=given.message_type or "",
         correlation_id=given.correlation_id or "",
         message_id=given.message_id or "",
         reply_to=given.reply_to,
-        headers=headers,
+        headers={name: value for name, value in table.items() if isinstance(value, str | int)},
         content_type=given.content_type or "",
     )
+    settler.delivered(tag)
+    method = Deliver("", tag, bool(raw.redelivered), raw.routing_key or "")
+    return AmqpDelivery(message, method, queue=queue, deaths=table, settling=settler)
 
 
 class AmqpSubscription:
@@ -150,6 +165,7 @@ class AmqpSubscription:
         self._bindings = bindings
         self._tag: str | None = None
         self._channel: RawChannel | None = None
+        self._lane: Lane | None = None
         self.cancelled = False
 
     @property
@@ -163,16 +179,27 @@ class AmqpSubscription:
         return self._bindings is not None
 
     async def start(self, generation: Generation, settler: Settler) -> None:
-        """Consume in this generation. Raises the driver's errors."""
-        channel = generation.channel
+        """Consume in this generation. Raises the driver's errors.
+
+        `settler` settles where the generation has no lane.
+        """
+        channel, lane = generation.channel, generation.lane
         queue = self._queue if self._bindings is None else await self._fresh_queue(channel)
 
+        def take(message: Message, method: Deliver) -> None:
+            delivery = AmqpDelivery(
+                message, method, queue=queue, deaths=message.headers, settling=lane or settler
+            )
+            self._handler(delivery)
+
         async def deliver(raw: DeliveredMessage) -> None:
-            self._handler(AmqpDelivery(raw, queue, settler))
+            self._handler(_delivery(raw, queue, settler))
 
         # Counted per consumer: one channel serves queues of different prefetch (global=false).
         await channel.basic_qos(prefetch_count=self._prefetch)
-        self._channel, self._tag = channel, f"ours.{uuid.uuid4().hex}"
+        self._lane, self._channel, self._tag = lane, channel, f"ours.{uuid.uuid4().hex}"
+        if lane is not None:
+            lane.consume(self._tag, take)
         await channel.basic_consume(queue, deliver, consumer_tag=self._tag)
 
     async def cancel(self) -> None:
@@ -185,6 +212,8 @@ class AmqpSubscription:
                 await self._channel.basic_cancel(self._tag)
         except DRIVER_ERRORS:
             return  # the channel is gone, and the consumer with it
+        if self._lane is not None:
+            self._lane.forget(self._tag)
 
     async def _fresh_queue(self, channel: RawChannel) -> str:
         """A name that no half-open connection of ours can still hold."""

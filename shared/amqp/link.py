@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, cast
 
 import aio_pika
 import aiormq
@@ -19,6 +19,8 @@ import structlog
 from aiormq.exceptions import AMQPError, AuthenticationError, ProbableAuthenticationError
 from yarl import URL
 
+from shared.amqp.lane import Lane
+from shared.amqp.tap import TappedConnection
 from shared.errors import Misconfigured, Unavailable
 
 log = structlog.get_logger(__name__)
@@ -44,12 +46,17 @@ class Generation:
     """One connection's life, with the channel that belongs to it."""
 
     def __init__(
-        self, connection: aio_pika.abc.AbstractConnection, channel: RawChannel, number: int
+        self,
+        connection: aio_pika.abc.AbstractConnection,
+        channel: RawChannel,
+        number: int,
+        lane: Lane | None,
     ) -> None:
-        """Made by `Link`."""
+        """Made by `Link`. Without a lane the client itself publishes and consumes."""
         self.connection = connection
         self.channel = channel
         self.number = number
+        self.lane = lane
 
     @property
     def alive(self) -> bool:
@@ -69,9 +76,15 @@ class Link:
     """Keeps one connection up; `run` must run beside it."""
 
     def __init__(
-        self, url: str, name: str, set_up: Callable[[Generation], Awaitable[None]]
+        self,
+        url: str,
+        name: str,
+        set_up: Callable[[Generation], Awaitable[None]],
+        *,
+        fast: bool,
     ) -> None:
         """`set_up` prepares each generation; when it fails the generation is given up."""
+        self._fast = fast
         query = {"heartbeat": str(HEARTBEAT), "name": name}
         self._url = str(URL(url).update_query(query))
         self._name = name
@@ -132,14 +145,19 @@ class Link:
 
     async def _connect(self, number: int) -> Generation:
         try:
-            connection = await aio_pika.connect(self._url, timeout=CONNECT_WITHIN)
+            kind = TappedConnection if self._fast else aio_pika.Connection
+            connection = await aio_pika.connect(
+                self._url, timeout=CONNECT_WITHIN, connection_class=kind
+            )
         except _REFUSED as error:
             raise Misconfigured(f"the broker refuses us: {type(error).__name__}") from error
         except DRIVER_ERRORS as error:
             raise Unavailable(f"the broker is away ({type(error).__name__})") from error
         try:
             async with asyncio.timeout(SETUP_WITHIN):
-                generation = Generation(connection, await raw_channel(connection), number)
+                channel = await raw_channel(connection)
+                lane = _lane(connection, channel) if self._fast else None
+                generation = Generation(connection, channel, number, lane)
                 await self._set_up(generation)
         except BaseException as error:
             await _close(connection)
@@ -161,6 +179,25 @@ async def raw_channel(connection: aio_pika.abc.AbstractConnection) -> RawChannel
     underlay = await channel.get_underlay_channel()
     assert isinstance(underlay, aiormq.Channel)  # noqa: S101 - the only implementation there is
     return underlay
+
+
+def _lane(connection: aio_pika.abc.AbstractConnection, channel: RawChannel) -> Lane | None:
+    """The channel's hot path; None if the client is not what we know, then it does everything."""
+    try:
+        stream = cast("TappedConnection", connection).tap.stream
+        number, largest = int(channel.number), int(channel.max_content_size)
+        closing = channel.closing
+    except (AttributeError, TypeError, ValueError) as error:
+        log.warning("broker.no_fast_path", reason=str(error), next="the client does everything")
+        return None
+    if stream is None:
+        log.warning(
+            "broker.no_fast_path", reason="own transport", next="the client does everything"
+        )
+        return None
+    lane = Lane(stream, number, largest)
+    closing.add_done_callback(lambda _: lane.close())
+    return lane
 
 
 async def _close(connection: aio_pika.abc.AbstractConnection) -> None:

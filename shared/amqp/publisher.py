@@ -3,6 +3,7 @@
 Each publish waits for its own confirm; the channel is shared, so that confirms of many stay in
 flight. Frames are queued, not drained one by one (`wait=False`): what is written together leaves
 in one go. A time-out means that nobody knows: the broker may have it, and may deliver it later.
+A generation's lane does this without the client; what stands here is the client's own way.
 """
 
 from __future__ import annotations
@@ -14,17 +15,25 @@ from aiormq.exceptions import DeliveryError, PublishError
 from pamqp.commands import Basic
 
 from shared.amqp.link import DRIVER_ERRORS, Link
+from shared.amqp.wire import milliseconds
 from shared.errors import Rejected, Unconfirmed, Unroutable
 from shared.transport import Message
 
 _PERSISTENT = 2
+_LONGEST_KEY = 255
 
 
 async def publish(
     link: Link, exchange: str, routing_key: str, message: Message, within: timedelta
 ) -> None:
     """Publish and wait for the confirm; see `shared.transport.Transport.publish`."""
-    channel = link.generation.channel
+    generation = link.generation
+    if generation.lane is not None:
+        await generation.lane.publish(exchange, routing_key, message, within)
+        return
+    if len(routing_key.encode()) > _LONGEST_KEY:
+        raise Unroutable("the routing key is longer than AMQP allows")
+    channel = generation.channel
     try:
         await channel.basic_publish(
             message.body,
@@ -51,10 +60,7 @@ async def publish(
 
 def properties(message: Message) -> Basic.Properties:
     """The AMQP basic properties of a message."""
-    expiration = None
-    if message.expiration is not None:
-        # A negative or zero TTL is legal only as zero: it expires unless a consumer waits.
-        expiration = str(max(int(message.expiration.total_seconds() * 1000), 0))
+    expiration = None if message.expiration is None else milliseconds(message)
     return Basic.Properties(
         content_type=message.content_type,
         delivery_mode=_PERSISTENT,

@@ -32,10 +32,10 @@ LOOK_WITHIN: Final = 2.0
 class RabbitMQTransport:
     """Implements `shared.transport.Transport`; made by `open_transport`."""
 
-    def __init__(self, url: str, client_name: str) -> None:
+    def __init__(self, url: str, client_name: str, *, fast: bool = True) -> None:
         """Not connected yet."""
-        self._publishing = Link(url, f"{client_name}:publish", _nothing)
-        self._consuming = Link(url, f"{client_name}:consume", self._resubscribe)
+        self._publishing = Link(url, f"{client_name}:publish", _nothing, fast=fast)
+        self._consuming = Link(url, f"{client_name}:consume", self._resubscribe, fast=fast)
         self._subscriptions: list[AmqpSubscription] = []
         self._settler: tuple[int, Settler] | None = None
         self._reconnected: list[Callable[[], Awaitable[None]]] = []
@@ -177,9 +177,14 @@ async def _nothing(_: Generation) -> None:
 
 
 @asynccontextmanager
-async def open_transport(amqp_url: str, *, client_name: str) -> AsyncIterator[RabbitMQTransport]:
-    """Connect. Raises Unavailable, or Misconfigured when the broker refuses us."""
-    transport = RabbitMQTransport(amqp_url, client_name)
+async def open_transport(
+    amqp_url: str, *, client_name: str, fast: bool = True
+) -> AsyncIterator[RabbitMQTransport]:
+    """Connect. Raises Unavailable, or Misconfigured when the broker refuses us.
+
+    `fast`: our own hot path below the client (`shared.amqp.tap`); else the client does everything.
+    """
+    transport = RabbitMQTransport(amqp_url, client_name, fast=fast)
     await transport.connect()
     async with beside(transport.run(), "amqp"):
         yield transport

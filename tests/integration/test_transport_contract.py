@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from urllib.parse import urlsplit
 
+import aio_pika
 import pytest
 
 from shared.amqp import open_transport
+from shared.amqp.tap import TappedConnection
 from shared.errors import Misconfigured, Rejected, Unavailable, Unroutable
 from shared.inprocess import InProcessBroker
 from shared.topology import Names
@@ -78,7 +80,7 @@ async def in_process(names: Names) -> AsyncIterator[Bench]:
 
 
 @asynccontextmanager
-async def over_rabbitmq(url: str, names: Names) -> AsyncIterator[Bench]:
+async def over_rabbitmq(url: str, names: Names, *, fast: bool) -> AsyncIterator[Bench]:
     parts = urlsplit(url)
     async with AsyncExitStack() as owned:
         proxy = await owned.enter_async_context(Proxy(parts.port or 5672))
@@ -86,7 +88,9 @@ async def over_rabbitmq(url: str, names: Names) -> AsyncIterator[Bench]:
 
         async def open_(name: str) -> Transport:
             through = parts._replace(netloc=place).geturl()
-            return await owned.enter_async_context(open_transport(through, client_name=name))
+            return await owned.enter_async_context(
+                open_transport(through, client_name=name, fast=fast)
+            )
 
         async def cut(_: Transport) -> None:
             proxy.cut()
@@ -100,13 +104,14 @@ async def over_rabbitmq(url: str, names: Names) -> AsyncIterator[Bench]:
         yield Bench(open_, names, cut, refuse, mend)
 
 
-@pytest.fixture(params=["in-process", "rabbitmq"])
+@pytest.fixture(params=["in-process", "rabbitmq", "rabbitmq, all by the client"])
 async def bench(request: pytest.FixtureRequest, names: Names) -> AsyncIterator[Bench]:
     if request.param == "in-process":
         async with in_process(names) as found:
             yield found
     else:
-        async with over_rabbitmq(request.getfixturevalue("amqp_url"), names) as found:
+        url, fast = request.getfixturevalue("amqp_url"), request.param == "rabbitmq"
+        async with over_rabbitmq(url, names, fast=fast) as found:
             yield found
 
 
@@ -443,3 +448,30 @@ async def until_seen(transport: Transport, queue: str, facts: QueueFacts) -> Non
     async with asyncio.timeout(15):
         while await transport.look(queue) != facts:
             await asyncio.sleep(0.02)
+
+
+async def test_a_client_that_takes_no_transport_of_ours_does_everything_itself(
+    amqp_url: str, names: Names, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuses(self: aio_pika.Connection, timeout: float | None = None) -> None:
+        self.kwargs.pop("transport_factory")
+        await aio_pika.Connection.connect(self, timeout)
+
+    monkeypatch.setattr(TappedConnection, "connect", refuses)
+    async with open_transport(amqp_url, client_name="old") as transport:
+        inbox = Inbox()
+        await transport.declare(names.base())
+        await transport.declare(names.connection(CONNECTION))
+        await transport.consume(names.request_queue(CONNECTION), prefetch=1, handler=inbox)
+        await transport.publish(names.requests, CONNECTION, message("kept"), within=WITHIN)
+        delivery = await inbox.next()
+        delivery.ack()
+
+    assert b"kept" == delivery.message.body
+
+
+async def test_a_key_longer_than_amqp_allows_is_unroutable(bench: Bench) -> None:
+    transport = await prepared(bench)
+
+    with pytest.raises(Unroutable):
+        await transport.publish(bench.names.replies + "x", "k" * 300, message(), within=WITHIN)
