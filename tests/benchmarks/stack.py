@@ -12,12 +12,14 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import aio_pika
 
+from services.auth.bulkhead import Bulkhead
 from services.auth.connections import Connection, Connections
 from services.auth.executions import Executions
 from services.auth.migrate import migrate
@@ -152,7 +154,8 @@ async def pipeline(
             ring=ring,
             names=names,
             replica=f"bench-{os.getpid()}",
-            max_in_flight=max_in_flight,
+            bulkhead=Bulkhead(max_in_flight),
+            worker_grace=timedelta(seconds=30),
         )
         started = asyncio.Event()
         serving = asyncio.get_running_loop().create_task(executions.serve(started))
