@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Iterator
@@ -12,6 +13,7 @@ from typing import Any, Final
 import structlog
 
 from shared.errors import Misconfigured, ServiceError
+from shared.tracebacks import described
 
 log = structlog.get_logger(__name__)
 
@@ -52,16 +54,28 @@ def run(main: Callable[[], Coroutine[Any, Any, int]], service: str) -> int:
     """Run a service to its exit code: 0, 1 for a failure, 78 for a configuration to change."""
     import uvloop  # noqa: PLC0415 - absent on Windows, where nothing else of this works either
 
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core would hold passwords and keys
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.get_loop().set_exception_handler(_unowned)
             return runner.run(main())
-    except (ServiceError, BaseExceptionGroup) as error:
-        expected = [leaf for leaf in _leaves(error) if isinstance(leaf, ServiceError)]
-        if len(expected) != len(list(_leaves(error))):
-            raise  # a bug: crash loudly, the broker keeps the deliveries
+    except Exception as error:  # noqa: BLE001 - the process ends here, whatever it was
+        leaves = list(_leaves(error))
+        expected = [leaf for leaf in leaves if isinstance(leaf, ServiceError)]
+        if len(expected) != len(leaves):
+            # A bug: crash loudly, the broker keeps the deliveries.
+            print(f"{service}: {described(error)}", file=sys.stderr)  # noqa: T201 - as below
+            return 1
         for leaf in expected:
             print(f"{service}: {leaf}", file=sys.stderr)  # noqa: T201 - logging may not be up
         return EX_CONFIG if any(isinstance(leaf, Misconfigured) for leaf in expected) else 1
+
+
+def _unowned(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """What a task or a transport of a library left behind; asyncio's own words quote values."""
+    error = context.get("exception")
+    # Described here: before logging is set up, structlog would show the frames' variables.
+    log.error("task.failed", trace=None if error is None else described(error))
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:

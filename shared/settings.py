@@ -7,11 +7,13 @@ All problems are reported at once, and none of them shows a value.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -20,6 +22,7 @@ from shared.errors import Misconfigured
 from shared.sealing import KeyRing
 
 PREFIX: Final = "TRICKLE_"
+_HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^:\[\]]*)(:\d{1,5})?\Z")
 
 
 def _seconds(value: object) -> object:
@@ -86,6 +89,16 @@ class ServiceSettings(BaseSettings):
         " of 20 s, and 10 s to publish and ack",
     )
 
+    @field_validator("database_url")
+    @classmethod
+    def _database_url_is_one(cls, value: SecretStr) -> SecretStr:
+        return url_of(value, "postgresql", "postgres")
+
+    @field_validator("amqp_url")
+    @classmethod
+    def _amqp_url_is_one(cls, value: SecretStr | None) -> SecretStr | None:
+        return None if value is None else url_of(value, "amqp", "amqps")
+
     @field_validator("key_ring")
     @classmethod
     def _key_ring_parses(cls, value: SecretStr) -> SecretStr:
@@ -111,6 +124,26 @@ class ServiceSettings(BaseSettings):
         if self.amqp_url is None:
             raise Misconfigured("AMQP_URL is not set")
         return self.amqp_url.get_secret_value()
+
+
+def url_of(value: SecretStr, *schemes: str) -> SecretStr:
+    """A URL that its driver will be able to read. Raises ValueError, which shows nothing of it.
+
+    Drivers quote what they can't read: of `amqp://user:pass/word@host`, the password.
+    """
+    try:
+        parts = urlsplit(value.get_secret_value())
+    except ValueError:
+        parts = urlsplit("")
+    hosts = parts.netloc.rpartition("@")[2].split(",")  # libpq's URLs may name several
+    usable = parts.scheme in schemes and bool(parts.netloc or parts.query)
+    if not usable or "@" in parts.path + parts.fragment or not all(map(_HOST.match, hosts)):
+        kinds = " or ".join(f"{scheme}://" for scheme in schemes)
+        raise ValueError(
+            f"must begin with {kinds} and a host; in user and password, what has a meaning in URLs"
+            " is written %2F, %40 and so on"
+        )
+    return value
 
 
 S = TypeVar("S", bound=ServiceSettings)

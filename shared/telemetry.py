@@ -30,6 +30,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from shared.beside import beside
+from shared.tracebacks import described
 
 log = structlog.get_logger(__name__)
 
@@ -79,7 +80,7 @@ def configure_logging(level: str, form: str) -> None:
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,
+        structlog.processors.ExceptionRenderer(_described),
         redact,
     ]
     last = (
@@ -100,6 +101,10 @@ def configure_logging(level: str, form: str) -> None:
     lines = logging.StreamHandler(sys.stderr)
     lines.setFormatter(formatter)
     logging.basicConfig(handlers=[lines], level=max(_number(level), logging.WARNING), force=True)
+
+
+def _described(exc_info: tuple[Any, BaseException, Any]) -> str:
+    return described(exc_info[1])
 
 
 def _number(level: str) -> int:

@@ -92,7 +92,7 @@ def postgres(binaries: Path | None = None) -> Iterator[Databases]:
         return
     other = os.environ.get("TEST_POSTGRES_BINARIES")
     server = EmbeddedPostgres(binaries=binaries or (Path(other) if other else None))
-    with _started(server.start, server.close, "Postgres"):
+    with started(server.start, server.close, "Postgres"):
         yield Databases(server.url)
 
 
@@ -100,7 +100,7 @@ def postgres(binaries: Path | None = None) -> Iterator[Databases]:
 def rabbitmq() -> Iterator[PrivateRabbitMQ]:
     """A private broker."""
     server = PrivateRabbitMQ()
-    with _started(server.start, server.close, "RabbitMQ"):
+    with started(server.start, server.close, "RabbitMQ"):
         yield server
 
 
@@ -108,12 +108,12 @@ def rabbitmq() -> Iterator[PrivateRabbitMQ]:
 def mariadb() -> Iterator[PrivateMariaDB]:
     """A server until the block ends."""
     server = PrivateMariaDB()
-    with _started(server.start, server.close, "MariaDB"):
+    with started(server.start, server.close, "MariaDB"):
         yield server
 
 
 @contextmanager
-def _started(start: Callable[[], None], close: Callable[[], None], what: str) -> Iterator[None]:
+def started(start: Callable[[], None], close: Callable[[], None], what: str) -> Iterator[None]:
     """Start, and close whatever happens, also when the start failed half way."""
     try:
         try:

@@ -187,7 +187,7 @@ class Housekeeping:
             "dead_letter.unreadable",
             digest=digest,
             size=len(message.body),
-            correlation_id=message.correlation_id[:64],
+            correlation_id=_execution_id(message.correlation_id),
             newer_schema=_schema(message.body) > SCHEMA_VERSION,
             next="dropped; whoever waits for it is answered at the deadline",
         )
@@ -230,3 +230,11 @@ def _schema(body: bytes) -> int:
         return _Version.model_validate_json(body).schema_version
     except ValidationError:
         return 0
+
+
+def _execution_id(text: str) -> str | None:
+    """An id as we write it; what else a stranger puts there is no business of a log's."""
+    try:
+        return str(UUID(text))
+    except ValueError:
+        return None

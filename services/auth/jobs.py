@@ -21,6 +21,7 @@ from services.auth.collaborators import Collaborators
 from services.auth.connections import Connection
 from services.auth.foreign_hashes import stored_form
 from services.auth.logs import Entry
+from services.auth.masking import masked
 from services.auth.new_users import NewUser
 from services.auth.profiles import canonical
 from services.auth.users import insert
@@ -31,7 +32,6 @@ log = structlog.get_logger(__name__)
 
 MAX_IMPORT_BYTES: Final = 500 * 1024
 _CLAIM: Final = timedelta(minutes=2)
-_MASKED: Final = ("password", "password_hash", "custom_password_hash", "mfa_factors")
 _ALPHABET: Final = string.ascii_letters + string.digits
 
 
@@ -145,7 +145,9 @@ class Jobs:
             else:
                 summary["failed"] += 1
                 wrong = {"code": came_to.code, "message": came_to.message}
-                errors.append({"user": _masked(given), "errors": [wrong]})
+                errors.append(
+                    {"user": masked(given) if isinstance(given, dict) else {}, "errors": [wrong]}
+                )
             if number % 50 == 49:
                 await self._its.database.execute(
                     "UPDATE jobs SET claimed_until = now() + $2::interval WHERE job_id = $1",
@@ -243,12 +245,6 @@ def read_users(raw: bytes) -> list[Any]:
     if not isinstance(users, list):
         raise ValueError("the file must hold an array of users")  # noqa: TRY004 - a file's content
     return users
-
-
-def _masked(given: Any) -> Any:
-    if not isinstance(given, dict):
-        return {}
-    return {name: "*****" if name in _MASKED else value for name, value in given.items()}
 
 
 def _id() -> str:

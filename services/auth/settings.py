@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, field_validator
 
 from services.auth.post import Post
-from shared.settings import Budget, ServiceSettings
+from shared.settings import Budget, ServiceSettings, url_of
 
 
 class AuthSettings(ServiceSettings):
@@ -61,11 +61,7 @@ class AuthSettings(ServiceSettings):
     @field_validator("smtp_url")
     @classmethod
     def _smtp_url_is_one(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None:
-            parts = urlsplit(value.get_secret_value())
-            if parts.scheme not in {"smtp", "smtp+starttls", "smtps"} or not parts.hostname:
-                raise ValueError("must begin with smtp://, smtp+starttls:// or smtps:// and a host")
-        return value
+        return None if value is None else url_of(value, "smtp", "smtp+starttls", "smtps")
 
     @field_validator("issuer")
     @classmethod

@@ -426,7 +426,8 @@ class Pool:
         shelf = self._shelves.get(call.bundle.key)
         forms = shelf.configuration if shelf else ConfigurationForms(call.bundle.configuration)
         earlier = shelf.recent if shelf else ()
-        redact = Redactor(forms, call.action, call.arguments, earlier)
+        profile = outcome.value if isinstance(outcome, Value) else None
+        redact = Redactor(forms, call.action, call.arguments, earlier, profile)
         return Run(
             outcome=_redacted(outcome, redact),
             violations=tuple(_violation(broken, redact) for broken in answer.violations),
@@ -772,7 +773,7 @@ def _violation(broken: Broken, redact: Redactor) -> Violation:
 
 
 def _console_line(line: Log, redact: Redactor) -> ConsoleLine:
-    text = redact(line.text, truncated=line.truncated)
+    text = redact.line(line.text, truncated=line.truncated)
     return ConsoleLine(
         level=line.level, text=text[:MAX_TEXT], truncated=line.truncated or len(text) > MAX_TEXT
     )

@@ -2,6 +2,9 @@
 
 It sees through the forms in which secrets get printed (JSON, URLs, base64, at any alignment) and
 not through what a script computes of them; a script's output stays with its own administrator.
+Of a profile or a row of the legacy database that a script prints, what is named like a secret (a
+hash, a token) is masked by that name, and second factors wherever they stand once a profile with
+them was called back with.
 """
 
 from __future__ import annotations
@@ -24,6 +27,20 @@ _MIN_ENCODED: Final = 6
 _MIN_PARTIAL: Final = 4
 _MIN_LINE: Final = 8
 
+_NAME: Final = r"passw(?:or)?d|secret|token|hash|api_?key|private_?key"
+_SECRET_NAME: Final = re.compile(rf"{_NAME}|mfa_factors", re.IGNORECASE)
+_NAMED: Final = re.compile(
+    rf"((?:{_NAME})[\w-]{{0,32}}+(?:\\{{0,7}}+[\"'`])?+\s{{0,3}}+[:=]\s{{0,3}}+)"
+    # A quoted value, or a bare one with a digit in it: not the rest of "bad token: try again".
+    r"(?:(\\{0,7}+[\"'`])[^\"'`\\]{1,1024}+"
+    r"|(?=[^\d\s\"'`\\,;&(){}\[\]]{0,64}+\d)[^\s\"'`\\,;&(){}\[\]]{4,1024}+)"
+    # Second factors are lists of objects: the rest of the line.
+    r"|(mfa_factors\W{1,12}+).{1,4096}+",
+    re.IGNORECASE | re.DOTALL,
+)
+"""Every repeat is bounded and gives nothing back: a script is hostile."""
+_MAX_DEPTH: Final = 8
+
 _PASSWORD_ARGUMENT: Final = {Action.LOGIN: 1, Action.CHANGE_PASSWORD: 1}
 
 
@@ -34,7 +51,7 @@ Secrets: TypeAlias = tuple[Action, Sequence[Any]]
 class Redactor:
     """Masks the secrets of one run. Nothing is computed until there is a text to mask."""
 
-    __slots__ = ("_calls", "_configuration", "_forms")
+    __slots__ = ("_calls", "_configuration", "_forms", "_profile")
 
     def __init__(
         self,
@@ -42,8 +59,13 @@ class Redactor:
         action: Action,
         arguments: Sequence[Any],
         earlier: Iterable[Secrets] = (),
+        profile: Any = None,
     ) -> None:
-        """`earlier`: calls whose leftovers (a timer that logs) may speak during this one."""
+        """`earlier`: calls whose leftovers (a timer that logs) may speak during this one.
+
+        `profile`: what the script called back with.
+        """
+        self._profile = profile
         self._configuration = configuration
         self._calls = [(action, arguments), *earlier]
         self._forms: list[str] | None = None
@@ -66,6 +88,10 @@ class Redactor:
                 text = _masked(text, form)
         return _without_cut_secret(text, self._forms) if truncated else text
 
+    def line(self, text: str, *, truncated: bool) -> str:
+        """A line of console output: also without the values that are named like secrets."""
+        return _NAMED.sub(rf"\1\2\3{MASK}", self(text, truncated=truncated))
+
     def _all_forms(self) -> list[str]:
         live = {
             form
@@ -73,6 +99,8 @@ class Redactor:
             for password in passwords(action, arguments)
             for form in _forms_of(password)
         }
+        for value in _secret_values(self._profile, _MAX_DEPTH):
+            live.update(_forms_of(value))
         return sorted(live.union(self._configuration.forms), key=len, reverse=True)
 
 
@@ -107,15 +135,32 @@ def passwords(action: Action, arguments: Sequence[Any]) -> Iterator[str]:
         yield from _strings([arguments[0].get("password")])
 
 
+def _secret_values(value: Any, depth: int, *, secret: bool = False) -> Iterator[str]:
+    """The texts of a profile that stand under the name of a secret."""
+    if isinstance(value, str):
+        if secret and len(value) >= MIN_CONFIGURATION:
+            yield value
+    elif depth and isinstance(value, Mapping):
+        for name, inner in value.items():
+            named = secret or _SECRET_NAME.search(str(name)) is not None
+            yield from _secret_values(inner, depth - 1, secret=named)
+    elif depth and isinstance(value, list):
+        for inner in value:
+            yield from _secret_values(inner, depth - 1, secret=secret)
+
+
 def _strings(values: Iterable[Any]) -> Iterator[str]:
     return (value for value in values if isinstance(value, str) and value)
 
 
 def _forms_of(secret: str) -> Iterator[str]:
-    yield secret
-    yield json.dumps(secret, ensure_ascii=False)[1:-1]
-    yield json.dumps(secret)[1:-1]
-    yield secret.replace("\\", "\\\\").replace("'", "\\'")  # util.inspect
+    for written in {secret, _json(secret), _json(secret, ascii_only=True)}:
+        yield written
+        # Written once more: an inspected text that holds JSON, JSON within JSON.
+        yield written.replace("\\", "\\\\")  # util.inspect, in backticks
+        yield written.replace("\\", "\\\\").replace("'", "\\'")
+        yield _json(written)
+        yield _json(written, ascii_only=True)
     if len(secret) >= MIN_CONFIGURATION:
         raw = secret.encode(errors="replace")
         yield quote(raw, safe="")
@@ -123,6 +168,10 @@ def _forms_of(secret: str) -> Iterator[str]:
         yield quote(raw, safe="!'()*~")  # encodeURIComponent
         yield raw.hex()
         yield from _base64_forms(raw)
+
+
+def _json(text: str, *, ascii_only: bool = False) -> str:
+    return json.dumps(text, ensure_ascii=ascii_only)[1:-1]
 
 
 def _base64_forms(raw: bytes) -> Iterator[str]:

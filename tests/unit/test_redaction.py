@@ -19,7 +19,8 @@ FORMS = {
     "plain": PASSWORD,
     "json": json.dumps({"password": PASSWORD}),
     "json without escapes": json.dumps({"password": PASSWORD}, ensure_ascii=False),
-    "json in json": json.dumps(PASSWORD),
+    "json in json": json.dumps(json.dumps({"password": PASSWORD})),
+    "json, inspected": "`" + json.dumps(PASSWORD, ensure_ascii=False).replace("\\", "\\\\") + "`",
     "url": "https://x/?p=" + quote(PASSWORD, safe=""),
     "form": "p=" + quote_plus(PASSWORD),
     "base64": base64.b64encode(PASSWORD.encode()).decode(),
@@ -103,3 +104,33 @@ def test_the_repr_shows_no_secret() -> None:
 
     assert "s3cret" not in shown
     assert PASSWORD not in shown
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("  access_token: 'eyJ0',", f"  access_token: '{MASK}',"),
+        ('{"password_hash":"$2b$10$ab/c."}', f'{{"password_hash":"{MASK}"}}'),
+        (r"{\"secret\":\"ab\"}", rf"{{\"secret\":\"{MASK}\"}}"),
+        ("https://old.example/?api_key=ab12&user=1", f"https://old.example/?api_key={MASK}&user=1"),
+        ("hash: `$2b$10`", f"hash: `{MASK}`"),
+        ("mfa_factors: [ { phone: [Object] } ]", f"mfa_factors: [ {{ {MASK}"),
+        ("bad token: try again", "bad token: try again"),
+        ("password: undefined, hash: [Object]", "password: undefined, hash: [Object]"),
+    ],
+)
+def test_what_a_line_names_like_a_secret_is_masked(text: str, expected: str) -> None:
+    assert expected == redactor().line(text, truncated=False)
+
+
+def test_second_factors_that_were_called_back_with_are_masked_wherever_they_stand() -> None:
+    profile = {"name": "Alice", "mfa_factors": [{"phone": {"value": "+4930123456"}}]}
+    redact = Redactor(ConfigurationForms({}), Action.LOGIN, ("alice", PASSWORD), (), profile)
+
+    assert f"Alice has {MASK}" == redact.line("Alice has +4930123456", truncated=False)
+
+
+def test_a_hostile_line_costs_no_more_than_a_long_one() -> None:
+    """Counted by time, generously: a pattern that gives back takes minutes for these."""
+    for text in ("token" * 800 + ":", "secret: " * 500, ("token" + "-" * 32 + "\\" * 7) * 90):
+        assert len(redactor().line(text, truncated=False)) <= len(text) * 3

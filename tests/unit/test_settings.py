@@ -112,3 +112,40 @@ def test_every_setting_says_what_it_means() -> None:
     for kind in (AuthSettings, WorkerSettings):
         for name, field in kind.model_fields.items():
             assert field.description, env_name(kind, (name,))
+
+
+@pytest.mark.parametrize(
+    ("name", "url"),
+    [
+        ("DATABASE_URL", "postgres//u:hunter2@db/x"),
+        ("DATABASE_URL", "mysql://u:hunter2@db/x"),
+        ("DATABASE_URL", "postgresql://u:hunter2/3@db/x"),
+        ("DATABASE_URL", "postgresql://u:42/hunter2@db/x"),
+        ("DATABASE_URL", "postgresql://u:hunter2#3@db/x"),
+        ("DATABASE_URL", "postgresql://u:p@[db/hunter2"),
+        ("DATABASE_URL", "postgresql://u:p@db:hunter2/x"),
+        ("DATABASE_URL", "hunter2"),
+        ("AMQP_URL", "amqp//u:hunter2@mq/"),
+        ("AMQP_URL", "amqp://u:hunter2/3@mq/"),
+        ("AMQP_URL", "amqp://u:p@mq:hunter2/"),
+        ("TRICKLE_SMTP_URL", "smtp://u:hunter2/3@mail"),
+    ],
+)
+def test_a_url_that_no_driver_can_read_is_refused_without_being_shown(name: str, url: str) -> None:
+    with pytest.raises(Misconfigured) as refused:
+        read_settings(AuthSettings, GOOD | {name: url})
+
+    assert f"{name}: " in str(refused.value)
+    assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u:p%2F@one:5432,two:5432/x?target_session_attrs=primary",
+        "postgres://u@[::1]:5432/x",
+        "postgresql:///x?host=/run/postgresql",
+    ],
+)
+def test_every_kind_of_database_url_is_one(url: str) -> None:
+    assert url == read_settings(AuthSettings, GOOD | {"DATABASE_URL": url}).database_dsn

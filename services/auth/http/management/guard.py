@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from functools import wraps
-from typing import Any, Final
+from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -18,15 +18,12 @@ from services.auth.http.bodies import BadBody
 from services.auth.http.operations import Endpoint, Operation
 from services.auth.http.state import caller, state
 from services.auth.logs import Entry
+from services.auth.masking import masked
 from services.auth.problems import FlowEnded
 from services.auth.tokens import InvalidToken
 from services.auth.user_queries import BadQuery
 from shared.errors import Unavailable
 
-_MASKED: Final = frozenset(
-    {"password", "new_password", "client_secret", "configuration", "password_hash"}
-    | {"custom_password_hash", "customScripts", "ticket", "access_token", "refresh_token"}
-)
 _MAX_LOGGED: Final = 4096
 
 
@@ -89,7 +86,7 @@ async def _log(http_request: Request, operation: Operation, response: Response) 
     request = {
         "method": operation.method.lower(),
         "path": http_request.url.path[:_MAX_LOGGED],
-        "query": dict(list(http_request.query_params.items())[:50]),
+        "query": masked(dict(list(http_request.query_params.items())[:50])),
         "userAgent": who.user_agent,
         "body": masked(getattr(http_request.state, "body", None)),
         "channel": "api",
@@ -106,15 +103,3 @@ async def _log(http_request: Request, operation: Operation, response: Response) 
         details=details,
     )
     await state(http_request).its.logs.write(entry)
-
-
-def masked(value: Any) -> Any:
-    """The same shape with the secrets out."""
-    if isinstance(value, dict):
-        return {
-            name: "*****" if name in _MASKED and item else masked(item)
-            for name, item in value.items()
-        }
-    if isinstance(value, list):
-        return [masked(item) for item in value]
-    return value
