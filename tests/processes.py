@@ -51,18 +51,19 @@ class System:
     async def auth(self) -> Guarded:
         """Start auth and wait until it is ready."""
         issuer = {"TRICKLE_ISSUER": f"{self.url}/", "TRICKLE_PORT": str(self.port)}
-        process = self._start("services.auth", issuer)
+        process = self.start("services.auth", issuer)
         await eventually(lambda: self._ready(f"{self.url}/readyz"))
         return process
 
     async def worker(self) -> Guarded:
         """Start a worker and wait until it consumes."""
         port = free_port()
-        process = self._start("services.script_worker", {"TRICKLE_METRICS_PORT": str(port)})
+        process = self.start("services.script_worker", {"TRICKLE_METRICS_PORT": str(port)})
         await eventually(lambda: self._ready(f"http://127.0.0.1:{port}/readyz"))
         return process
 
-    def _start(self, module: str, settings: dict[str, str]) -> Guarded:
+    def start(self, module: str, settings: dict[str, str], log: Path | None = None) -> Guarded:
+        """Start a service, and wait for nothing; `settings` come before the installation's own."""
         environment = {
             "PATH": os.environ["PATH"],  # noqa: TID251 - handed on
             "DATABASE_URL": self.database_url,
@@ -72,7 +73,7 @@ class System:
             "TRICKLE_METRICS_PORT": "0",
             **settings,
         }
-        log = self.folder / f"{module}-{len(self.running)}.log"
+        log = log or self.folder / f"{module}-{len(self.running)}.log"
         process = Guarded([sys.executable, "-m", module], env=environment, log=log, grace=35)
         self.running.append(process)
         return process
@@ -83,8 +84,8 @@ class System:
         except OSError:
             return False
 
-    async def connect(self, name: str, login: str, **options: Any) -> None:
-        """A connection in import mode with one script, enabled for the test's application."""
+    async def connect(self, name: str, login: str, **options: Any) -> str:
+        """A connection in import mode with one script, enabled for the test's application; its id."""
         if not self.bearer:
             await self._introduce()
         body = {
@@ -100,6 +101,7 @@ class System:
         }
         made = await call("POST", f"{self.url}/api/v2/connections", body=body, bearer=self.bearer)
         assert made.status == 201, made.body
+        return str(made.body["id"])
 
     async def _introduce(self) -> None:
         management = await create_management_client(self.database_url)

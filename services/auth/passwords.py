@@ -77,6 +77,7 @@ class Passwords:
             return await asyncio.get_running_loop().run_in_executor(self._pool, work)
         finally:
             self._waiting -= 1
+            metrics.HASH_QUEUE.set(self._waiting)
             metrics.HASH_SECONDS.labels(operation, "argon2id").observe(perf_counter() - began)
 
 

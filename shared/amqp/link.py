@@ -36,9 +36,11 @@ DRIVER_ERRORS: Final = (
     OSError,
     TimeoutError,
     RuntimeError,
+    StopAsyncIteration,
     aio_pika.exceptions.AMQPError,
 )
-"""RuntimeError: the client's ChannelInvalidStateError is one."""
+"""RuntimeError: the client's ChannelInvalidStateError is one. StopAsyncIteration is what it raises
+when the link is closed in the middle of the handshake."""
 _REFUSED: Final = (AuthenticationError, ProbableAuthenticationError)
 
 
