@@ -19,7 +19,7 @@ import asyncpg
 import structlog
 
 from shared.beside import beside
-from shared.errors import Misconfigured, Unavailable
+from shared.errors import Misconfigured, SchemaMissing, Unavailable
 
 if TYPE_CHECKING:
     Session: TypeAlias = (
@@ -58,6 +58,9 @@ _TRANSIENT: Final = (
     TimeoutError,
 )
 
+_NOT_MIGRATED: Final = (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError)
+"""Whoever starts before the migrations waits for them."""
+
 
 class _Translating:
     """Turns the driver's transient errors into Unavailable."""
@@ -68,6 +71,8 @@ class _Translating:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: object
     ) -> None:
+        if isinstance(error, _NOT_MIGRATED):
+            raise SchemaMissing from error
         if isinstance(error, _TRANSIENT):
             raise Unavailable(f"the database is away ({type(error).__name__})") from error
 

@@ -27,6 +27,10 @@ class Unavailable(ServiceError):
         self.retry_after = retry_after
 
 
+class SchemaMissing(Unavailable):
+    """The database lacks what this release needs: migrations have to be run."""
+
+
 class Unroutable(Unavailable):
     """The broker had no queue for a message."""
 

@@ -20,6 +20,10 @@ log = structlog.get_logger(__name__)
 EX_CONFIG: Final = 78  # sysexits.h: a person has to change the configuration
 
 
+class StoppedEarly(ServiceError):
+    """Asked to stop before it had started."""
+
+
 class Stop:
     """What a service waits for. `asked` is set by the first signal, `now` by the second."""
 

@@ -82,6 +82,11 @@ class ServiceSettings(BaseSettings):
     log_format: Literal["json", "console"] = Field(
         default="json", description="console: for a person's eyes"
     )
+    start_within: Budget = Field(
+        default=timedelta(seconds=60),
+        ge=timedelta(0),
+        description="how long a starting service waits for the broker and the migrated database",
+    )
     drain_budget: Budget = Field(
         default=timedelta(seconds=30),
         gt=timedelta(0),

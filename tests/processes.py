@@ -48,17 +48,19 @@ class System:
     def logs(self) -> str:
         return "".join(path.read_text() for path in self.folder.glob("*.log"))
 
-    async def auth(self) -> Guarded:
-        """Start auth and wait until it is ready."""
-        issuer = {"TRICKLE_ISSUER": f"{self.url}/", "TRICKLE_PORT": str(self.port)}
-        process = self.start("services.auth", issuer)
-        await eventually(lambda: self._ready(f"{self.url}/readyz"))
+    async def auth(self, port: int | None = None, **settings: str) -> Guarded:
+        """Start auth, on a port of its own if it is one of several, and wait until it is ready."""
+        port = port or self.port
+        given = {"TRICKLE_ISSUER": f"{self.url}/", "TRICKLE_PORT": str(port), **settings}
+        process = self.start("services.auth", given)
+        await eventually(lambda: self._ready(f"http://127.0.0.1:{port}/readyz"))
         return process
 
-    async def worker(self) -> Guarded:
+    async def worker(self, **settings: str) -> Guarded:
         """Start a worker and wait until it consumes."""
         port = free_port()
-        process = self.start("services.script_worker", {"TRICKLE_METRICS_PORT": str(port)})
+        given = {"TRICKLE_METRICS_PORT": str(port), **settings}
+        process = self.start("services.script_worker", given)
         await eventually(lambda: self._ready(f"http://127.0.0.1:{port}/readyz"))
         return process
 
@@ -71,6 +73,7 @@ class System:
             "TRICKLE_KEY_RING": self.ring,
             "TRICKLE_BROKER_PREFIX": self.prefix,
             "TRICKLE_METRICS_PORT": "0",
+            "TRICKLE_SHUTDOWN_DELAY": "0",
             **settings,
         }
         log = log or self.folder / f"{module}-{len(self.running)}.log"
@@ -79,6 +82,7 @@ class System:
         return process
 
     async def _ready(self, url: str) -> bool:
+        """Whether a service says that it is."""
         try:
             return (await call("GET", url, wait=5)).status == 200
         except OSError:

@@ -54,7 +54,7 @@ from services.auth.tokens import Tokens
 from services.auth.users import Users
 from services.auth.verification import Verifications
 from shared.database import Database, open_database
-from shared.errors import Misconfigured, Unavailable
+from shared.errors import SchemaMissing, Unavailable
 from shared.ledger import Ledger
 from shared.topology import Names
 from shared.transport import Transport
@@ -97,7 +97,7 @@ class Auth:
 async def open_auth(settings: AuthSettings, transport: Transport) -> AsyncIterator[Auth]:
     """Open the database and build the domain; the caller owns the transport.
 
-    Raises Misconfigured when migrations are missing.
+    Raises SchemaMissing when migrations are missing.
     """
     ring, names = settings.ring, Names(settings.broker_prefix)
     async with AsyncExitStack() as owned:
@@ -108,7 +108,7 @@ async def open_auth(settings: AuthSettings, transport: Transport) -> AsyncIterat
         )
         if missing := await pending(database):
             text = f"migrations are missing ({', '.join(missing)}): run `python -m services.auth migrate`"
-            raise Misconfigured(text)
+            raise SchemaMissing(text)
         ledger = await owned.enter_async_context(Ledger(database))
         passwords = await owned.enter_async_context(Passwords(settings.hash_threads))
         await transport.declare(names.base())
@@ -276,6 +276,7 @@ class _Observed:
                 message["headers"] = [
                     *message.get("headers", []),
                     *shared,
+                    *([(b"connection", b"close")] if self._state.draining else []),
                     (b"x-trickle-request-id", request_id.encode()),
                     (b"x-auth0-requestid", request_id.encode()),  # what SDKs quote (C§7)
                     (b"x-content-type-options", b"nosniff"),

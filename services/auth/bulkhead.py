@@ -1,12 +1,16 @@
 """How many executions of one connection may be in flight here, and when one more may be.
 
-A connection gets what its workers can finish in half of its script budget, as its scripts have
-lately been: a fast store may queue, a slow one must not, because what waits there only expires.
-At least twice its workers' slots, so that none of them is idle while results travel.
+Rule 1: a connection gets what its workers can finish in time, as its scripts have lately been: a
+fast store may queue, a slow one must not, because what waits there only expires.
+Rule 2: how many run at once is known here as an upper bound only: there are other replicas, and
+workers share their slots out. So an execution that waited too long lowers the limit, and each one
+that did not raises it a little (additive increase, multiplicative decrease, as TCP does it); what
+was admitted before the last decrease says nothing new.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +25,11 @@ from shared.topology import MAX_QUEUED_REQUESTS
 
 FIRST_GUESS: Final = 1.0
 """Seconds that a script takes, as long as none of its connection has run."""
+IN_TIME: Final = 0.75
+"""Of a script's budget: what waits and runs for that long leaves a margin."""
+WAITED: Final = 0.25
+"""Of a script's budget: who waited longer was one too many."""
+_DECREASE, _INCREASE, _LEAST = 0.7, 0.05, 0.05
 _WEIGHT: Final = 0.3
 """Of the latest run in the mean: a store that turned slow is noticed within a few runs."""
 _REMEMBERED: Final = 10_000
@@ -41,6 +50,29 @@ def shed(reason: str, text: str, retry_after: timedelta | None = None) -> Shed:
 class _Traffic:
     in_flight: int = 0
     mean: float = FIRST_GUESS
+    share: float = 1.0
+    lowered: float = -1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """One execution in flight."""
+
+    budget: timedelta
+    admitted: float
+    _traffic: _Traffic
+
+    def ended(self, waited: timedelta, ran: timedelta) -> None:
+        """Its script ran for so long, nought if it never did, after it had waited for so long."""
+        traffic = self._traffic
+        if ran:
+            # Below a hundredth of a second the limit is the queue's, whatever the mean.
+            traffic.mean += _WEIGHT * (max(ran.total_seconds(), 0.01) - traffic.mean)
+        if waited < self.budget * WAITED:
+            traffic.share = min(traffic.share + _INCREASE, 1.0)
+        elif self.admitted >= traffic.lowered:
+            traffic.share = max(traffic.share * _DECREASE, _LEAST)
+            traffic.lowered = _now()
 
 
 class Bulkhead:
@@ -55,9 +87,10 @@ class Bulkhead:
         """Executions of a connection that may be in flight, with so many workers there."""
         if self._limit is not None:
             return self._limit
+        traffic = self._of(connection)
         slots = connection.worker_concurrency * workers
-        useful = slots * connection.script_budget.total_seconds() / 2 / self._of(connection).mean
-        return min(max(2 * slots, int(useful)), MAX_QUEUED_REQUESTS + slots)
+        each = max(1.0, connection.script_budget.total_seconds() * IN_TIME / traffic.mean)
+        return min(max(workers, int(slots * each * traffic.share)), MAX_QUEUED_REQUESTS + slots)
 
     def drain_time(self, connection: Connection, workers: int) -> timedelta:
         """How long the workers need for what is in flight now."""
@@ -66,7 +99,7 @@ class Bulkhead:
         return timedelta(seconds=traffic.mean * traffic.in_flight / slots)
 
     @contextmanager
-    def entered(self, connection: Connection, workers: int) -> Iterator[None]:
+    def entered(self, connection: Connection, workers: int) -> Iterator[Passage]:
         """Be one of those in flight. Raises Shed when there are too many."""
         traffic = self._of(connection)
         if traffic.in_flight >= self.limit(connection, workers):
@@ -77,15 +110,9 @@ class Bulkhead:
             )
         traffic.in_flight += 1
         try:
-            yield
+            yield Passage(connection.script_budget, _now(), traffic)
         finally:
             traffic.in_flight -= 1
-
-    def ran(self, connection: Connection, took: timedelta) -> None:
-        """A script of this connection had a runner for so long."""
-        traffic = self._of(connection)
-        # Below a hundredth of a second the limit is the queue's, whatever the mean.
-        traffic.mean += _WEIGHT * (max(took.total_seconds(), 0.01) - traffic.mean)
 
     def _of(self, connection: Connection) -> _Traffic:
         traffic = self._traffic.get(connection.connection_id)
@@ -102,3 +129,7 @@ class Bulkhead:
         for name in [name for name, _ in zip(idle, range(excess), strict=False)]:
             if name != next(reversed(self._traffic)):
                 del self._traffic[name]
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -143,7 +143,8 @@ class Executions:
         """
         queue = self._names.request_queue(connection.connection_id)
         self._availability.check(queue)
-        with self._bulkhead.entered(connection, self._availability.workers(queue)):
+        workers = self._availability.workers(queue)
+        with self._bulkhead.entered(connection, workers) as passage:
             request = self._request(connection, action, arguments, client, traceparent, until)
             loop = asyncio.get_running_loop()
             pending = _Pending(request, connection, queue, loop.create_future())
@@ -155,9 +156,8 @@ class Executions:
             finally:
                 metrics.RPC_IN_FLIGHT.dec()
                 self._pending.pop(request.execution_id, None)
-        if answer.result.attempt > 0:
-            timings = answer.result.timings
-            self._bulkhead.ran(connection, timings.bound + timings.ran)
+            ran = answer.result.timings.ran
+            passage.ended(timedelta(seconds=loop.time() - began) - ran, ran)
         seconds = loop.time() - began
         metrics.RPC_SECONDS.labels(str(action), str(answer.result.outcome.kind)).observe(seconds)
         return answer

@@ -30,7 +30,7 @@ class AuthSettings(ServiceSettings):
         ge=1,
         le=10_000,
         description="executions of one connection that wait at once; more are answered 503;"
-        " default: what its workers finish in half of its script budget, at least twice their slots",
+        " default: what its workers can finish in time, as its scripts have lately been",
     )
     worker_grace: Budget = Field(
         default=timedelta(seconds=10),
@@ -39,6 +39,12 @@ class AuthSettings(ServiceSettings):
         " restart; after that they are answered 503 at once",
     )
 
+    shutdown_delay: Budget = Field(
+        default=timedelta(seconds=5),
+        ge=timedelta(0),
+        description="how long a stopping replica answers on, no longer ready, until balancers have"
+        " noticed; the drain follows",
+    )
     smtp_url: SecretStr | None = Field(
         default=None,
         description="the mail server, `smtp://user:password@host:587`; `smtp+starttls://`: never"

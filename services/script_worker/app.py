@@ -12,7 +12,7 @@ from uuid import uuid4
 import structlog
 
 from services.script_worker import metrics
-from services.script_worker.consumer import Consumer
+from services.script_worker.consumer import CONNECTIONS, Consumer
 from services.script_worker.execution import Collaborators, execute
 from services.script_worker.leases import Leases
 from services.script_worker.node_process import NodeCommand
@@ -82,6 +82,7 @@ async def open_worker(settings: WorkerSettings, transport: Transport) -> AsyncIt
         database = await owned.enter_async_context(
             open_database(settings.database_dsn, application_name=settings.worker_name)
         )
+        await database.fetch(f"{CONNECTIONS} LIMIT 0")  # what lacks migrations is known now
         ledger = await owned.enter_async_context(Ledger(database))
         pool = await owned.enter_async_context(_pool(settings, str(worker)))
         leases = Leases(ledger, worker)

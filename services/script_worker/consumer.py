@@ -26,7 +26,7 @@ log = structlog.get_logger(__name__)
 LOOK_EVERY: Final = 5.0
 """Seconds between looks at the table of connections, should a control message be lost."""
 
-_CONNECTIONS: Final = """
+CONNECTIONS: Final = """
 SELECT connection_id, worker_concurrency, current_revision FROM connections
 WHERE current_revision IS NOT NULL ORDER BY connection_id
 """
@@ -104,7 +104,7 @@ class Consumer:
     async def _look(self) -> None:
         """Consume exactly the queues that the table of connections names, then wait a little."""
         try:
-            rows = await self._database.fetch(_CONNECTIONS)
+            rows = await self._database.fetch(CONNECTIONS)
             wanted = {
                 row["connection_id"]: self._prefetch(row["worker_concurrency"]) for row in rows
             }

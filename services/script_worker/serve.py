@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
+from functools import partial
 
 import structlog
 
@@ -15,7 +16,8 @@ from services.script_worker.app import Worker, open_worker
 from services.script_worker.settings import WorkerSettings
 from shared.amqp import open_transport
 from shared.errors import ServiceError
-from shared.lifecycle import Stop, stop_on_signals
+from shared.lifecycle import Stop, StoppedEarly, stop_on_signals
+from shared.retry import opened
 from shared.telemetry import metrics_server
 
 log = structlog.get_logger(__name__)
@@ -28,22 +30,39 @@ class ConsumerEnded(ServiceError):
 async def serve(settings: WorkerSettings) -> int:
     """Consume until a signal, then drain."""
     with stop_on_signals() as stop:
-        async with AsyncExitStack() as owned:
-            transport = await owned.enter_async_context(
-                open_transport(
-                    settings.amqp_dsn,
-                    client_name=settings.worker_name,
-                    fast=settings.broker_fast_path,
-                )
-            )
-            worker = await owned.enter_async_context(open_worker(settings, transport))
-            port = await owned.enter_async_context(
-                metrics_server(settings.metrics_host, settings.metrics_port, lambda: worker.ready)
-            )
-            log.info("worker.started", metrics_port=port)
-            await work(worker, stop, settings.drain_budget.total_seconds())
+        try:
+            await _serve(settings, stop)
+        except StoppedEarly:
+            log.info("worker.stopped_early")
     log.info("worker.stopped")
     return 0
+
+
+async def _serve(settings: WorkerSettings, stop: Stop) -> None:
+    """Broker and database may come later than we do; alive is who waits for them, not ready."""
+    worker: Worker | None = None
+    opening = partial(opened, within=settings.start_within, stop=stop)
+    async with AsyncExitStack() as owned:
+        port = await owned.enter_async_context(
+            metrics_server(
+                settings.metrics_host,
+                settings.metrics_port,
+                lambda: worker is not None and worker.ready,
+            )
+        )
+        transport = await opening(
+            owned,
+            partial(
+                open_transport,
+                settings.amqp_dsn,
+                client_name=settings.worker_name,
+                fast=settings.broker_fast_path,
+            ),
+            "broker",
+        )
+        worker = await opening(owned, partial(open_worker, settings, transport), "database")
+        log.info("worker.started", metrics_port=port)
+        await work(worker, stop, settings.drain_budget.total_seconds())
 
 
 async def work(worker: Worker, stop: Stop, budget: float) -> None:

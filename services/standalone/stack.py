@@ -167,6 +167,7 @@ async def _environment(database_url: str, amqp_url: str | None) -> dict[str, str
     """The settings of both services, as environment variables."""
     port = free_port()
     environment = {
+        "TRICKLE_SHUTDOWN_DELAY": "0",  # nobody balances between several of them
         "TRICKLE_KEY_RING": KeyRing.generate(),
         "TRICKLE_ISSUER": f"http://127.0.0.1:{port}/",
         "TRICKLE_HOST": "127.0.0.1",

@@ -126,9 +126,9 @@ async def test_a_full_queue(under: Under) -> None:
 
 
 async def test_a_crowd_above_the_bulkhead(under: Under) -> None:
-    """Its limit is derived: 40 while nothing is known of how long a script takes."""
-    waiting = [asyncio.create_task(under.login(number)) for number in range(40)]
-    await eventually(lambda: 40 == metric("auth_script_rpc_in_flight"))
+    """Its limit is derived: 60 while nothing is known of how long a script takes."""
+    waiting = [asyncio.create_task(under.login(number)) for number in range(60)]
+    await eventually(lambda: 60 == metric("auth_script_rpc_in_flight"))
 
     assert 5 <= await refused_at_once(under.login(99))
 

@@ -1,0 +1,94 @@
+"""A steady load of logins over real HTTP, through a balancer that asks for readiness."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from itertools import count, cycle
+from time import perf_counter
+
+import httpx
+
+from services.auth.clients import REALM_GRANT
+from shared.beside import beside
+
+_numbers = count(1)
+LOOK_EVERY = 0.2
+
+
+@dataclass(slots=True)
+class Logins:
+    """What came of some logins: how many by status (0: no answer), and seconds by kind."""
+
+    statuses: Counter[int] = field(default_factory=Counter)
+    taken: list[float] = field(default_factory=list)
+    refused: list[float] = field(default_factory=list)
+
+    def note(self, status: int, seconds: float) -> None:
+        self.statuses[status] += 1
+        (self.refused if status == 503 else self.taken).append(seconds)
+
+
+class Load:
+    """Clients of an installation with any number of replicas."""
+
+    def __init__(self, http: httpx.AsyncClient, client_id: str, replicas: Sequence[str]) -> None:
+        """Made by `loaded`."""
+        self._http = http
+        self._client_id = client_id
+        self._ready = list(replicas)
+        self._replicas = replicas
+        self._turns = cycle(range(1_000_000))
+
+    async def login(self, realm: str, found: Logins) -> None:
+        body = {
+            "grant_type": REALM_GRANT,
+            "client_id": self._client_id,
+            "username": f"user{next(_numbers)}@example.com",
+            "password": "pw",
+            "realm": realm,
+        }
+        before, status = perf_counter(), 0
+        if self._ready:
+            url = self._ready[next(self._turns) % len(self._ready)]
+            with suppress(httpx.HTTPError):
+                status = (await self._http.post(f"{url}/oauth/token", json=body)).status_code
+        found.note(status, perf_counter() - before)
+
+    async def offer(
+        self, realm: str, rate: float, *, seconds: float = 3600, until: asyncio.Event | None = None
+    ) -> Logins:
+        """An open loop: arrivals, `rate` a second, do not wait for answers."""
+        found, end = Logins(), perf_counter() + seconds
+        async with asyncio.TaskGroup() as logins:
+            while perf_counter() < end and not (until and until.is_set()):
+                logins.create_task(self.login(realm, found))
+                await asyncio.sleep(random.uniform(0.5, 1.5) / rate)  # noqa: S311 - arrivals
+        return found
+
+    async def balance(self) -> None:
+        """Send nothing to who is not ready, as of the last look."""
+        while True:
+            looks = await asyncio.gather(*map(self._looks_ready, self._replicas))
+            self._ready = [one for one, ready in zip(self._replicas, looks, strict=True) if ready]
+            await asyncio.sleep(LOOK_EVERY)
+
+    async def _looks_ready(self, url: str) -> bool:
+        try:
+            return (await self._http.get(f"{url}/readyz", timeout=5)).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+
+@asynccontextmanager
+async def loaded(client_id: str, *replicas: str) -> AsyncIterator[Load]:
+    """Clients, with a balancer between them and the replicas' URLs."""
+    limits = httpx.Limits(max_connections=1000, max_keepalive_connections=100)
+    async with httpx.AsyncClient(timeout=40, limits=limits) as http:
+        load = Load(http, client_id, replicas)
+        async with beside(load.balance(), "balancer"):
+            yield load
