@@ -17,12 +17,16 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
+from shared.egress import EgressVerdict
+
 SCHEMA_VERSION: Final = 1
 MAX_MESSAGE_BYTES: Final = 4 * 1024 * 1024
 """A request or result above this is refused unread: sealed profiles end at 2 MiB (base64)."""
 MAX_TEXT: Final = 4096
 """Characters of a script's message or of one console line that travel."""
 MAX_CONSOLE_LINES: Final = 200
+MAX_CONNECTS: Final = 64
+"""Connects of one execution that travel."""
 
 ConnectionId = Annotated[str, Field(pattern=r"^con_[A-Za-z0-9]{16}$")]
 Revision = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
@@ -275,6 +279,14 @@ class ConsoleLine(Contract):
     truncated: bool = False
 
 
+class EgressConnect(Contract):
+    """A connect that the script asked for. Without the full sandbox nobody sees any."""
+
+    address: Annotated[str, Field(max_length=64, description="empty: no internet address")] = ""
+    port: int = 0
+    verdict: EgressVerdict
+
+
 Seconds = Annotated[timedelta, Field(strict=False, ge=timedelta(0))]
 """A duration; a JSON number of seconds on the wire."""
 
@@ -308,5 +320,6 @@ class ExecutionResult(Binding):
     timings: Timings = Timings()
     violations: tuple[Violation, ...] = ()
     console: Annotated[tuple[ConsoleLine, ...], Field(max_length=MAX_CONSOLE_LINES)] = ()
+    egress: Annotated[tuple[EgressConnect, ...], Field(max_length=MAX_CONNECTS)] = ()
     runner: RunnerFacts | None = None
     traceparent: TraceParent | None = None

@@ -134,11 +134,16 @@ async def watch_loop() -> None:
 
 
 @asynccontextmanager
-async def metrics_server(host: str, port: int, ready: Callable[[], bool]) -> AsyncIterator[int]:
+async def metrics_server(
+    host: str,
+    port: int,
+    ready: Callable[[], bool],
+    facts: Callable[[], Mapping[str, str]] = dict,
+) -> AsyncIterator[int]:
     """Serve /metrics, /livez and /readyz on a port of their own; yields the port.
 
     /livez answers when the event loop turns, and asks nothing else: an outage of the broker must
-    not restart the fleet. /readyz asks `ready`.
+    not restart the fleet. /readyz asks `ready`, and adds `facts` that an operator looks for there.
     """
 
     async def metrics(http_request: Request) -> Response:
@@ -150,7 +155,7 @@ async def metrics_server(host: str, port: int, ready: Callable[[], bool]) -> Asy
 
     async def readyz(_: Request) -> Response:
         ok = ready()
-        return JSONResponse({"ready": ok}, status_code=200 if ok else 503)
+        return JSONResponse({"ready": ok, **facts()}, status_code=200 if ok else 503)
 
     app = Starlette(
         routes=[Route("/metrics", metrics), Route("/livez", livez), Route("/readyz", readyz)]

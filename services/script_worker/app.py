@@ -18,8 +18,11 @@ from services.script_worker.leases import Leases
 from services.script_worker.node_process import NodeCommand
 from services.script_worker.pool import Pool, PoolLimits
 from services.script_worker.revisions import Revisions
+from services.script_worker.sandbox.levels import Level
 from services.script_worker.settings import WorkerSettings
+from services.script_worker.spawner import Isolation
 from shared.database import open_database
+from shared.errors import Misconfigured
 from shared.ledger import Ledger
 from shared.topology import Names
 from shared.transport import Transport
@@ -33,9 +36,15 @@ class Worker:
     """A running worker: consume, then drain."""
 
     def __init__(
-        self, consumer: Consumer, leases: Leases, pool: Pool, transport: Transport
+        self,
+        consumer: Consumer,
+        leases: Leases,
+        pool: Pool,
+        transport: Transport,
+        isolation: Level,
     ) -> None:
         """Made by `open_worker`."""
+        self.isolation = isolation
         self._consumer = consumer
         self._leases = leases
         self._pool = pool
@@ -85,6 +94,8 @@ async def open_worker(settings: WorkerSettings, transport: Transport) -> AsyncIt
         await database.fetch(f"{CONNECTIONS} LIMIT 0")  # what lacks migrations is known now
         ledger = await owned.enter_async_context(Ledger(database))
         pool = await owned.enter_async_context(_pool(settings, str(worker)))
+        isolation = await pool.isolation()
+        require(isolation, settings.isolation_required)
         leases = Leases(ledger, worker)
         its = Collaborators(
             worker=worker,
@@ -106,7 +117,27 @@ async def open_worker(settings: WorkerSettings, transport: Transport) -> AsyncIt
             execute=partial(execute, its=its),
             changed=pool.revision_changed,
         )
-        yield Worker(consumer, leases, pool, transport)
+        yield Worker(consumer, leases, pool, transport, isolation.level)
+
+
+def require(isolation: Isolation, least: Level) -> None:
+    """Publish the level. Raises Misconfigured when it is below what the operator asks for."""
+    metrics.observe_isolation(isolation.level)
+    missing = {pieces: list(what) for pieces, what in isolation.missing.items()}
+    if isolation.level.rank < least.rank:
+        raise Misconfigured(
+            f"this machine isolates scripts at level {isolation.level}, and"
+            f" TRICKLE_ISOLATION_REQUIRED is {least}. Tried, and what failed: {missing}."
+            " docs/security.md says what each level needs from the kernel."
+        )
+    complete = isolation.level is Level.FULL
+    (log.info if complete else log.warning)(
+        "isolation.level",
+        level=str(isolation.level),
+        pieces=list(isolation.pieces),
+        missing=missing,
+        next="scripts run" if complete else "scripts run with less around them: docs/security.md",
+    )
 
 
 def _pool(settings: WorkerSettings, worker: str) -> Pool:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
+from services.script_worker.app import require
 from services.script_worker.node_process import NodeCommand
 from services.script_worker.settings import WorkerSettings
+from services.script_worker.spawner import Spawner
 from shared.amqp import open_transport
 from shared.database import open_database
 from shared.errors import Misconfigured
@@ -29,7 +31,24 @@ async def check(settings: WorkerSettings) -> int:
     async def node() -> str:
         return await _node(settings)
 
-    return await examine({"database": database, "broker": broker, "node": node})
+    async def isolation() -> str:
+        return await _isolation(settings)
+
+    return await examine(
+        {"database": database, "broker": broker, "node": node, "isolation": isolation}
+    )
+
+
+async def _isolation(settings: WorkerSettings) -> str:
+    command = NodeCommand.installed(node=settings.node, modules=settings.modules)
+    spawner = Spawner(command.order())
+    try:
+        found = await spawner.isolation()
+    finally:
+        await spawner.close()
+    require(found, settings.isolation_required)
+    failed = "".join(f"; {pieces}: {', '.join(what)}" for pieces, what in found.missing.items())
+    return f"level {found.level} ({', '.join(found.pieces) or 'limits alone'}){failed}"
 
 
 async def _node(settings: WorkerSettings) -> str:

@@ -219,7 +219,13 @@ class _Execution:
             outcome = run.outcome
         runner = run.runner and run.runner.model_copy(update={"worker": str(self._its.worker)})
         result = self._result(outcome, attempt=attempt, timings=timings, runner=runner)
-        return result.model_copy(update={"violations": run.violations, "console": run.console})
+        return result.model_copy(
+            update={
+                "violations": run.violations,
+                "console": run.console,
+                "egress": run.egress,
+            }
+        )
 
     def _result(
         self,

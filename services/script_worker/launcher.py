@@ -1,27 +1,30 @@
 """The launcher: a tiny process that spawns every runner, and the only place that spawns.
 
-It is started first, as `python -I -S launcher.py FD PARENT`, and imports the standard library
-alone: a fork of it is cheap and safe (8 MB, one thread), where a fork of the worker would stall
-the worker's event loop and copy its secrets.
+It is started first, by `python -I -S` (see `command`), and imports the standard library and
+`sandbox` alone: a fork of it is cheap and safe (one thread, some megabytes), where a fork of the
+worker would stall the worker's event loop and copy its secrets.
 
 Rule 1: a child starts with nothing: no descriptor, no environment, no privilege it could gain.
 Rule 2: nothing outlives the launcher, and the launcher doesn't outlive the worker.
 Rule 3: what arrives on the socket may be garbage; it is answered, and the loop goes on.
+Rule 4: once it was told to confine, no child starts with less than the level it found.
 
 One message a packet (SEQPACKET, JSON):
-worker -> launcher  {"spawn": token, "argv": [...]} with two descriptors: output pipe, control socket
-launcher -> worker  {"spawned": token, "pid": n} with a pidfd | {"refused": token, "why": "..."}
+worker -> launcher  {"confine": {...}}  what to put around each child from now on (`Order`);
+                    "found": {...} besides, when another launcher has tried this machine before
+                    {"spawn": token, "argv": [...]} with two descriptors: output pipe, control socket
+                    {"grant": pid, "open": bool, "listed": [[address, port], ...]}
+launcher -> worker  {"confined": level, "pieces": [...], "missing": {level: [...]}}
+                    {"spawned": token, "pid": n} with a pidfd | {"refused": token, "why": "..."}
+                    {"connect": pid, "address": "...", "port": n, "verdict": "..."}
                     {"exited": pid, "code": n}   n < 0: died by signal -n
 """
 
 from __future__ import annotations
 
 import array
-import ctypes
-import fcntl
 import json
 import os
-import resource
 import select
 import signal
 import socket
@@ -29,93 +32,63 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Final
 
-MAX_PACKET = 64 * 1024
-ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "TZ": "UTC", "LANG": "C.UTF-8"}
-LAST_WISH_SECONDS = 5.0
-PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 1, 36, 38
+from services.script_worker.sandbox import probe, seccomp
+from services.script_worker.sandbox.child import ENVIRONMENT, become, die_with, prctl
+from services.script_worker.sandbox.confinement import (
+    Confinement,
+    Order,
+    policy_of,
+    prepared_files,
+)
+from services.script_worker.sandbox.egress import Grant, SocketAddress, Verdict, endpoints
+from services.script_worker.sandbox.probe import Found
+from services.script_worker.sandbox.supervisor import Supervisor
+from services.script_worker.sandbox.syscalls import NUMBERS
+from services.script_worker.sandbox.watching import Watch
 
-_libc = ctypes.CDLL(None, use_errno=True)
+__all__ = ["ENVIRONMENT", "command"]
 
-
-def _prctl(option: int, value: int) -> None:
-    if _libc.prctl(option, *map(ctypes.c_ulong, (value, 0, 0, 0))) != 0:
-        raise OSError(ctypes.get_errno(), f"prctl({option})")
-
-
-def _die_with(parent: int, signum: int) -> None:
-    """Ask the kernel for a signal when the parent ends; it may have ended before we asked."""
-    _prctl(PR_SET_PDEATHSIG, signum)
-    if os.getppid() != parent:
-        os._exit(0)
-
-
-def confine() -> None:
-    """Take everything away that a script has no use for. Runs in the child, before `execve`.
-
-    This is the place where Landlock and seccomp belong: after the limits, before the exec.
-    """
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core would hold passwords
-    resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
-    # SIGXFSZ stays ignored, so that a write to a file fails with EFBIG instead of killing.
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-    _prctl(PR_SET_NO_NEW_PRIVS, 1)
+MAX_PACKET: Final = 64 * 1024
+LAST_WISH_SECONDS: Final = 5.0
+PR_SET_CHILD_SUBREAPER: Final = 36
+_BOOT: Final = (
+    "import sys; sys.path.append(sys.argv[1]);"  # last: the standard library goes first
+    " from services.script_worker.launcher import main; main(int(sys.argv[2]), int(sys.argv[3]))"
+)
 
 
-def _reset_signals() -> None:
-    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP, signal.SIGXFSZ}:
-        with suppress(OSError, ValueError):  # the C library keeps two for itself
-            signal.signal(number, signal.SIG_DFL)
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_SETMASK, [])
-
-
-def _become(argv: list[str], output: int, control: int, launcher: int) -> NoReturn:
-    """The child's side of the fork: never returns, never runs the launcher's own code again."""
-    try:
-        os.setsid()
-        signal.set_wakeup_fd(-1)
-        _reset_signals()
-        # Moved out of the way first: a received descriptor may itself be number 0 to 3.
-        output = fcntl.fcntl(output, fcntl.F_DUPFD_CLOEXEC, 10)
-        control = fcntl.fcntl(control, fcntl.F_DUPFD_CLOEXEC, 10)
-        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        os.dup2(output, 1)
-        os.dup2(output, 2)
-        os.dup2(control, 3)
-        os.closerange(4, 1024)  # a second lock: all of ours close at exec anyway
-        os.umask(0o077)
-        os.chdir("/")
-        confine()
-        _die_with(launcher, signal.SIGKILL)
-        os.execve(argv[0], argv, ENVIRONMENT)  # noqa: S606 - a shell is what we avoid
-    except BaseException as error:  # noqa: BLE001 - the next statement ends the process
-        with suppress(OSError):
-            os.write(2, f"cannot start {argv[0]}: {error}\n".encode())
-    os._exit(127)
+def command(descriptor: int, parent: int) -> list[str]:
+    """How a launcher is started: no site, no environment, no path but the one to this package."""
+    root = str(Path(__file__).parents[2])
+    return [sys.executable, "-I", "-S", "-c", _BOOT, root, str(descriptor), str(parent)]
 
 
 class Launcher:
-    """Spawns on request, reaps everything, tells the worker."""
+    """Spawns on request, supervises, reaps everything, tells the worker."""
 
     def __init__(self, worker: socket.socket) -> None:
         self._worker = worker
         self._pid = os.getpid()
         self._runners: set[int] = set()
+        self._watch = Watch()
+        self._to_be_confined = False
+        self._confinement: Confinement | None = None
+        self._supervisor: Supervisor | None = None
 
     def serve(self, wakeup: int) -> None:
         """Until the worker is gone."""
-        poll = select.poll()
-        poll.register(self._worker, select.POLLIN)
-        poll.register(wakeup, select.POLLIN)
+        self._watch.add(self._worker.fileno(), lambda _: None)
+        self._watch.add(wakeup, lambda _: self._wake(wakeup))
         while not _terminated:
-            ready = dict(poll.poll())
-            if wakeup in ready:
-                os.read(wakeup, 4096)
-                self._reap()
-            if self._worker.fileno() in ready and not self._listen():
-                return
+            ready = self._watch.wait()
+            # The worker goes first: a grant that it sent before the script's first connect has to
+            # be known when that is judged, whichever of the two was seen first.
+            while self._readable():
+                if not self._listen():
+                    return
+            self._watch.handle(ready)
 
     def end_all(self) -> None:
         """Kill every descendant and reap it (rule 2)."""
@@ -129,6 +102,15 @@ class Launcher:
             except ChildProcessError:
                 return
             time.sleep(0.002)
+
+    def _wake(self, wakeup: int) -> None:
+        os.read(wakeup, 4096)
+        self._reap()
+
+    # -- the worker ---------------------------------------------------------------------------
+
+    def _readable(self) -> bool:
+        return bool(select.select([self._worker], [], [], 0)[0])
 
     def _listen(self) -> bool:
         try:
@@ -148,8 +130,16 @@ class Launcher:
         token: Any = None
         try:
             message = json.loads(packet)
+            if "confine" in message:
+                self._to_be_confined = True
+                self._confine(Order.parse(message["confine"]), message.get("found"))
+                return
+            if "grant" in message:
+                self._grant(message)
+                return
             token, argv = message["spawn"], message["argv"]
             _check(argv, descriptors, truncated=truncated)
+            self._check_confined()
             pid, pidfd = self._spawn(argv, *descriptors)
         except (ValueError, TypeError, KeyError, RecursionError, OSError) as error:
             self._tell({"refused": token, "why": f"{type(error).__name__}: {error}"[:500]})
@@ -159,11 +149,65 @@ class Launcher:
         finally:
             os.close(pidfd)
 
+    def _check_confined(self) -> None:
+        if self._to_be_confined and self._confinement is None:
+            raise ValueError("what was to be put around it could not be")
+
+    def _confine(self, order: Order, known: dict[str, Any] | None) -> None:
+        """From now on, and again with other addresses of our own services."""
+        policy = policy_of(order)
+        if self._supervisor is not None:
+            self._supervisor.policy = policy
+        if self._confinement is not None:
+            return
+        files = prepared_files(order)
+        found = probe.find(files, order.ports) if known is None else Found.parse(known)
+        self._confinement = Confinement(found.pieces, files, order.ports)
+        machine = seccomp.machine()
+        if found.pieces.supervised and machine is not None:
+            self._supervisor = Supervisor(
+                self._watch, policy, NUMBERS[machine]["connect"], self._told
+            )
+        self._tell(
+            {
+                "confined": found.level.value,
+                "pieces": found.pieces.names(),
+                "missing": found.missing,
+            }
+        )
+
+    def _grant(self, message: dict[str, Any]) -> None:
+        pid = message["grant"]
+        grant = Grant(open=bool(message["open"]), listed=endpoints(message["listed"]))
+        if self._supervisor is not None and pid in self._runners:
+            self._supervisor.grant(pid, grant)
+
+    def _told(self, pid: int, to: SocketAddress | None, verdict: Verdict) -> None:
+        address = str(to.to.address) if to is not None else ""
+        port = to.to.port if to is not None else 0
+        self._tell({"connect": pid, "address": address, "port": port, "verdict": verdict.value})
+
+    def _tell(self, message: dict[str, Any], descriptor: int | None = None) -> None:
+        packet = json.dumps(message).encode()
+        with suppress(OSError):  # the worker is gone: the loop's next read says so
+            if descriptor is None:
+                self._worker.send(packet)
+            else:
+                socket.send_fds(self._worker, [packet], [descriptor])
+
+    # -- the runners --------------------------------------------------------------------------
+
     def _spawn(self, argv: list[str], output: int, control: int) -> tuple[int, int]:
+        ours = theirs = None
+        if self._supervisor is not None:
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         pid = os.fork()
         if pid == 0:
-            _become(argv, output, control, self._pid)
+            become(argv, output, control, self._pid, self._confinement, theirs)
         self._runners.add(pid)
+        if self._supervisor is not None and ours is not None and theirs is not None:
+            theirs.close()
+            self._supervisor.adopt(pid, ours)
         return pid, os.pidfd_open(pid)  # ours to reap, so the pid can't have been reused
 
     def _reap(self) -> None:
@@ -173,18 +217,12 @@ class Launcher:
             _, status = os.waitpid(ended, 0)
             if ended in self._runners:
                 self._runners.discard(ended)
+                if self._supervisor is not None:
+                    self._supervisor.dismiss(ended)
                 self._tell({"exited": ended, "code": os.waitstatus_to_exitcode(status)})
             # A daemon that left its group is our child now: we are the subreaper.
             for stray in _children(self._pid) - self._runners:
                 _kill_group(stray)
-
-    def _tell(self, message: dict[str, Any], descriptor: int | None = None) -> None:
-        packet = json.dumps(message).encode()
-        with suppress(OSError):  # the worker is gone: the loop's next read says so
-            if descriptor is None:
-                self._worker.send(packet)
-            else:
-                socket.send_fds(self._worker, [packet], [descriptor])
 
 
 def _receive(sock: socket.socket) -> tuple[bytes, list[int], int]:
@@ -251,24 +289,28 @@ def _terminate(*_: object) -> None:
     _terminated = True
 
 
+def _fill_up() -> None:
+    """Nothing of ours gets the numbers that a child's own descriptors take."""
+    while (spare := os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)) <= 3:
+        pass
+    os.close(spare)
+
+
 def main(descriptor: int, parent: int) -> None:
     """Serve the worker at the other end of the socket until it is gone."""
+    _fill_up()
     # Everything from here on, its signals included, must find us ready to clean up.
     reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.signal(signal.SIGTERM, _terminate)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _prctl(PR_SET_CHILD_SUBREAPER, 1)
+    prctl(PR_SET_CHILD_SUBREAPER, 1)
     # SIGTERM rather than SIGKILL: strays have to be killed too, and nobody else could.
-    _die_with(parent, signal.SIGTERM)
+    die_with(parent, signal.SIGTERM)
     os.set_inheritable(descriptor, False)  # noqa: FBT003 - takes no keyword
     launcher = Launcher(socket.socket(fileno=descriptor))
     try:
         launcher.serve(reader)
     finally:
         launcher.end_all()
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))

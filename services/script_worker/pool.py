@@ -40,19 +40,27 @@ from services.script_worker.node_process import (
 )
 from services.script_worker.preload import Preload
 from services.script_worker.redaction import ConfigurationForms, Redactor, Secrets
-from services.script_worker.spawner import Spawner
-from services.script_worker.verdicts import Value, Verdict, bind_failure, verdict
+from services.script_worker.spawner import Connect, Isolation, Spawner
+from services.script_worker.verdicts import (
+    Value,
+    Verdict,
+    bind_failure,
+    for_want_of_egress,
+    verdict,
+)
 from shared.contracts import (
     MAX_TEXT,
     Action,
     ConsoleLine,
     Denied,
     Detail,
+    EgressConnect,
     Failed,
     RunnerFacts,
     Violation,
     ViolationKind,
 )
+from shared.egress import EgressVerdict
 
 __all__ = ["NodeCommand", "Pool", "PoolLimits", "RetireReason", "Run", "Value"]
 
@@ -127,6 +135,7 @@ class Run:
     bound: timedelta = timedelta(0)
     ran: timedelta = timedelta(0)
     runner: RunnerFacts | None = None
+    egress: tuple[EgressConnect, ...] = ()
     mapped: tuple[Mapped, ...] = ()
     """Modules that the runner's scripts asked for and got otherwise, so far."""
 
@@ -164,7 +173,14 @@ class LateViolation:
     kind: ViolationKind
 
 
-PoolEvent = Started | Leased | Retired | LateViolation
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """A script asked for a connect."""
+
+    verdict: EgressVerdict
+
+
+PoolEvent = Started | Leased | Retired | LateViolation | Connected
 Observe = Callable[[PoolEvent], None]
 
 
@@ -235,7 +251,7 @@ class Pool:
         self._limits = limits or PoolLimits()
         self._observe = observe
         self._worker = worker
-        self._spawner = Spawner()
+        self._spawner = Spawner(command.order())
         self._preload = Preload()
         self._shelves: dict[tuple[str, str], _Shelf] = {}
         self._owned: dict[NodeProcess, tuple[_Shelf, int]] = {}
@@ -319,6 +335,10 @@ class Pool:
         """The launcher's pid while it lives."""
         return self._spawner.launcher_pid
 
+    async def isolation(self) -> Isolation:
+        """What this machine gives. Raises NotSpawned."""
+        return await self._spawner.isolation()
+
     def revision_changed(self, connection_id: str, current: str) -> None:
         """From now on runners of this connection's other revisions go, when they are idle."""
         self._current[connection_id] = current
@@ -382,6 +402,7 @@ class Pool:
         if not await self._started(lease, call.deadline):
             return _unavailable("no runner started in time", started=False)
         process.on_late = lambda broken: self._late(lease.shelf, broken)
+        process.on_connect = lambda connect: self._note_connect(lease.shelf, connect)
         answer = await process.bind(call.bundle, call.deadline)
         if isinstance(answer.frame, BindError):
             answer.failure = bind_failure(answer.frame)
@@ -419,10 +440,18 @@ class Pool:
             outcome = verdict(call.action, answer.frame)
         else:
             outcome = answer.failure or Failed.of(Detail.PROTOCOL_ERROR)
+        refused = [each for each in answer.connects if each.verdict is not EgressVerdict.ALLOWED]
+        if refused and isinstance(outcome, Failed):
+            first = refused[0]
+            outcome = for_want_of_egress(outcome, f"connect to {first.to}: {first.verdict}")
+        egress = tuple(
+            EgressConnect(address=each.address, port=each.port, verdict=each.verdict)
+            for each in answer.connects
+        )
         bound, ran = timedelta(seconds=attempt.bound), timedelta(seconds=attempt.ran)
         if isinstance(outcome, Value) and not answer.violations and not answer.console:
             # No text to redact.
-            return Run(outcome, (), (), bound, ran, attempt.runner, attempt.mapped)
+            return Run(outcome, (), (), bound, ran, attempt.runner, egress, attempt.mapped)
         shelf = self._shelves.get(call.bundle.key)
         forms = shelf.configuration if shelf else ConfigurationForms(call.bundle.configuration)
         earlier = shelf.recent if shelf else ()
@@ -435,6 +464,7 @@ class Pool:
             bound=bound,
             ran=ran,
             runner=attempt.runner,
+            egress=egress,
             mapped=attempt.mapped,
         )
 
@@ -616,6 +646,16 @@ class Pool:
             next="the runner is retired",
         )
         self._observe(LateViolation(connection_id, broken.kind))
+
+    def _note_connect(self, shelf: _Shelf, connect: Connect) -> None:
+        log.info(
+            "egress.connect",
+            connection_id=shelf.key[0],
+            address=connect.address,
+            port=connect.port,
+            verdict=connect.verdict,
+        )
+        self._observe(Connected(connect.verdict))
 
     # -- blanks -------------------------------------------------------------------------------
 

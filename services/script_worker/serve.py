@@ -48,6 +48,7 @@ async def _serve(settings: WorkerSettings, stop: Stop) -> None:
                 settings.metrics_host,
                 settings.metrics_port,
                 lambda: worker is not None and worker.ready,
+                lambda: {} if worker is None else {"isolation": str(worker.isolation)},
             )
         )
         transport = await opening(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import Field
 
+from services.script_worker.sandbox.levels import Level
 from shared.settings import ServiceSettings
 
 
@@ -32,6 +33,11 @@ class WorkerSettings(ServiceSettings):
     )
     node: Path | None = Field(
         default=None, description="the Node executable; default: the one of the installed wheel"
+    )
+    isolation_required: Level = Field(
+        default=Level.RLIMITS,
+        description="the least sandbox to run scripts in (docs/security.md); with less than that"
+        " the worker does not start, exit code 78",
     )
     modules: Path | None = Field(
         default=None, description="folder whose node_modules scripts may require"

@@ -12,21 +12,24 @@ import os
 import signal
 import socket
 import subprocess
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 import structlog
 
+from services.script_worker import launcher
+from services.script_worker.sandbox.confinement import Order
+from services.script_worker.sandbox.egress import Grant, Verdict
+from services.script_worker.sandbox.levels import Level
 from shared.errors import Unavailable
 
 log = structlog.get_logger(__name__)
 
-_LAUNCHER: Final = Path(__file__).with_name("launcher.py")
 _MAX_PACKET: Final = 64 * 1024
+ISOLATION_WITHIN: Final = 60.0
+"""Seconds: a handful of tries, of which each ends after ten."""
 CLOSE_WITHIN: Final = 6.0
 """Seconds: the launcher's own last wish ends after five."""
 
@@ -34,8 +37,54 @@ Exited = Callable[[int | None], None]
 """Called once with the exit code (negative: the signal), or None if the launcher was lost."""
 
 
+@dataclass(frozen=True, slots=True)
+class Connect:
+    """A connect that a child asked for, and what the launcher said."""
+
+    address: str
+    """Empty: it was no internet address."""
+    port: int
+    verdict: Verdict
+
+    @property
+    def to(self) -> str:
+        """Where to, for a person."""
+        host = f"[{self.address}]" if ":" in self.address else self.address
+        return f"{host}:{self.port}" if host else "no internet address"
+
+
+Connected = Callable[[Connect], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Isolation:
+    """What the launcher found that this machine gives."""
+
+    level: Level
+    pieces: tuple[str, ...] = ()
+    missing: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """What failed, by the pieces that were tried."""
+
+
 class NotSpawned(Unavailable):
     """A process could not be started."""
+
+
+_FOUND: Final[dict[bool, Isolation]] = {}
+"""What this machine was found to give, by whether ports are listed. It stays so while we live, so
+that a launcher that replaces a lost one tries nothing again."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Ears:
+    """Who hears of a child."""
+
+    exited: Exited
+    connected: Connected
+
+
+def _unheard(_: Connect) -> None:
+    """Nobody is interested."""
 
 
 @dataclass(slots=True)
@@ -61,12 +110,15 @@ class Child:
 class Spawner:
     """Starts processes through the launcher, and hears of their ends."""
 
-    def __init__(self) -> None:
+    def __init__(self, order: Order | None = None) -> None:
+        """`order`: what to put around each child; None: limits alone."""
+        self._order = order
+        self._isolation: asyncio.Future[Isolation] | None = None
         self._launcher: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
         self._lost: asyncio.Future[None] | None = None
-        self._spawning: dict[int, tuple[asyncio.Future[Child], Exited]] = {}
-        self._children: dict[int, tuple[Child, Exited]] = {}
+        self._spawning: dict[int, tuple[asyncio.Future[Child], _Ears]] = {}
+        self._children: dict[int, tuple[Child, _Ears]] = {}
         self._token = 0
         self._closed = False
 
@@ -85,9 +137,8 @@ class Spawner:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             ours.setblocking(False)  # noqa: FBT003 - takes no keyword
-            command = [sys.executable, "-I", "-S", str(_LAUNCHER), str(theirs.fileno())]
             self._launcher = subprocess.Popen(  # noqa: S603 - our own file
-                [*command, str(os.getpid())],
+                launcher.command(theirs.fileno(), os.getpid()),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 env={},
@@ -97,18 +148,58 @@ class Spawner:
             )
         self._socket = ours
         self._lost = loop.create_future()
+        self._isolation = loop.create_future()
+        if self._order is None:
+            self._isolation.set_result(Isolation(Level.RLIMITS))
+        else:
+            ours.send(json.dumps(self._confine(self._order)).encode())
         loop.add_reader(ours.fileno(), self._read)
         return ours
 
+    async def isolation(self) -> Isolation:
+        """What this machine gives, once the launcher has tried it. Raises NotSpawned."""
+        self.start()
+        assert self._isolation is not None  # noqa: S101 - made by `start`
+        done, _ = await asyncio.wait([self._isolation], timeout=ISOLATION_WITHIN)
+        if not done:
+            raise NotSpawned("the launcher does not say what this machine gives")
+        return self._isolation.result()
+
+    def order(self, order: Order) -> None:
+        """Other addresses of our own services; nothing else changes."""
+        self._order = order
+        self._send(self._confine(order))
+
+    def _confine(self, order: Order) -> dict[str, Any]:
+        message: dict[str, Any] = {"confine": asdict(order)}
+        known = _FOUND.get(order.ports is not None)
+        return message if known is None else message | {"found": asdict(known)}
+
+    def grant(self, child: Child, grant: Grant) -> None:
+        """What a child may connect to, from now on; before, nothing."""
+        listed = [(str(each.address), each.port) for each in grant.listed]
+        self._send({"grant": child.pid, "open": grant.open, "listed": listed})
+
+    def _send(self, message: dict[str, Any]) -> None:
+        if self._socket is not None:
+            with suppress(OSError):  # it is lost, and the reader will say so
+                self._socket.send(json.dumps(message).encode())
+
     async def spawn(
-        self, argv: Sequence[str], *, output: int, control: int, exited: Exited
+        self,
+        argv: Sequence[str],
+        *,
+        output: int,
+        control: int,
+        exited: Exited,
+        connected: Connected = _unheard,
     ) -> Child:
         """Start `argv` with `output` as stdout and stderr, and `control` as descriptor 3."""
         sock = self.start()
         self._token += 1
         packet = json.dumps({"spawn": self._token, "argv": list(argv)}).encode()
         spawned: asyncio.Future[Child] = asyncio.get_running_loop().create_future()
-        self._spawning[self._token] = (spawned, exited)
+        self._spawning[self._token] = (spawned, _Ears(exited, connected))
         try:
             socket.send_fds(sock, [packet], [output, control])
         except OSError as error:
@@ -157,18 +248,37 @@ class Spawner:
         match message:
             case {"spawned": token, "pid": pid}:
                 self._spawned(token, Child(pid, descriptors[0]))
+            case {"refused": None, "why": why}:
+                self._refuse_all(why)
             case {"refused": token, "why": why}:
                 spawned, _ = self._spawning.pop(token)
                 if not spawned.done():
                     spawned.set_exception(NotSpawned(f"the launcher refused: {why}"))
             case {"exited": pid, "code": code}:
-                child, exited = self._children.pop(pid)
+                child, ears = self._children.pop(pid)
                 child.release()
-                exited(code)
+                ears.exited(code)
+            case {"connect": pid}:
+                self._connected(pid, message)
+            case {"confined": _}:
+                self._confined(message)
+
+    def _connected(self, pid: int, message: dict[str, Any]) -> None:
+        if (known := self._children.get(pid)) is not None:
+            verdict = Verdict(message["verdict"])
+            known[1].connected(Connect(message["address"], message["port"], verdict))
+
+    def _confined(self, message: dict[str, Any]) -> None:
+        if self._isolation is not None and not self._isolation.done():
+            pieces, missing = tuple(message["pieces"]), message["missing"]
+            found = Isolation(Level(message["confined"]), pieces, missing)
+            if self._order is not None:
+                _FOUND[self._order.ports is not None] = found
+            self._isolation.set_result(found)
 
     def _spawned(self, token: int, child: Child) -> None:
-        spawned, exited = self._spawning.pop(token)
-        self._children[child.pid] = (child, exited)
+        spawned, ears = self._spawning.pop(token)
+        self._children[child.pid] = (child, ears)
         if spawned.done():  # nobody waits any more
             child.kill()
         else:
@@ -189,13 +299,20 @@ class Spawner:
         if self._lost is not None and not self._lost.done():
             self._lost.set_result(None)
 
+    def _refuse_all(self, why: str) -> None:
+        """It can't confine; nobody is to find out only when a script runs."""
+        if self._isolation is not None and not self._isolation.done():
+            self._isolation.set_exception(NotSpawned(f"the launcher can't confine: {why}"))
+            self._isolation.exception()  # who doesn't ask need not be told
+
     def _disown(self) -> None:
         spawning, self._spawning = self._spawning, {}
         children, self._children = self._children, {}
         for spawned, _ in spawning.values():
             if not spawned.done():
                 spawned.set_exception(NotSpawned("the launcher was lost"))
-        for child, exited in children.values():
+        self._refuse_all("it was lost")
+        for child, ears in children.values():
             child.kill()  # PDEATHSIG has done so already
             child.release()
-            exited(None)
+            ears.exited(None)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from services.script_worker.frames import BindError, Result, ScriptError
-from shared.contracts import Action, Denied, DeniedReason, Detail, Failed
+from shared.contracts import Action, Denied, DeniedReason, Detail, Failed, FailureKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,13 @@ _SAID_BY_THE_SCRIPT: Final = {Detail.CALLED_BACK_ERROR, Detail.THREW, Detail.REJ
 """Ways in which an error is the script's own statement. Auth0 lets a throw or a rejection stall;
 naming it at once is a superset. An uncaught error comes from somewhere else, say a driver."""
 
+_SCRIPTS_OWN: Final = {
+    FailureKind.SCRIPT_ERROR,
+    FailureKind.CONTRACT_VIOLATION,
+    FailureKind.TIMED_OUT,
+}
+"""What a script that waits for a connection, or gives up on it, comes to."""
+
 
 def verdict(action: Action, result: Result) -> Verdict:
     """The one reading of a result frame."""
@@ -53,6 +60,14 @@ def verdict(action: Action, result: Result) -> Verdict:
             reason=reason, code=error.code, message=error.message, user_id=error.user_id or None
         )
     return Failed.of(detail, error.message or error.description, error.code)
+
+
+def for_want_of_egress(failed: Failed, refused: str) -> Failed:
+    """A script that failed after a refused connect failed for that, unless it went further wrong."""
+    if failed.kind not in _SCRIPTS_OWN:
+        return failed
+    said = f"; the script: {failed.message}" if failed.message else ""
+    return Failed.of(Detail.CONNECT_DENIED, f"{refused}{said}", failed.code)
 
 
 def bind_failure(frame: BindError) -> Failed:

@@ -241,14 +241,7 @@ def test_garbage_is_refused_and_the_next_request_served() -> None:
     ours.settimeout(SOON)
     with (
         subprocess.Popen(
-            [
-                sys.executable,
-                "-I",
-                "-S",
-                launcher_module.__file__,
-                str(theirs.fileno()),
-                str(os.getpid()),
-            ],
+            launcher_module.command(theirs.fileno(), os.getpid()),
             pass_fds=[theirs.fileno()],
         ) as process,
         ours,
