@@ -523,10 +523,8 @@ class NodeProcess(asyncio.Protocol):
         self.retire(RetireReason.VIOLATION)
         broken = Broken(ViolationKind.EGRESS_DENIED, f"connect to {connect.to}: {connect.verdict}")
         if answer is None:
-            self.on_late(broken)
-            if self.state is not State.BUSY:
-                self._changed(self)
-        elif broken not in answer.violations and len(answer.violations) < _MAX_LATE_PER_CALL:
+            self._doubt(RetireReason.VIOLATION, broken, of=None)
+        elif broken not in answer.violations and len(answer.violations) < _MAX_LATE:
             answer.violations.append(broken)
 
     def _cap_memory(self) -> None:
