@@ -35,6 +35,7 @@ from shared.transport import Message, Transport
 log = structlog.get_logger(__name__)
 
 MAX_SCRIPT_BYTES: Final = 100 * 1024  # C§4.2
+MAX_SCRIPT_SECONDS: Final = 20
 MAX_CONFIGURATION_VALUES: Final = 100
 CONTROL_WITHIN: Final = timedelta(seconds=2)
 _CIPHERTEXT: Final = "tr1."
@@ -95,7 +96,7 @@ class Options(PasswordOptions):
         "on_each_login"
     )
     non_persistent_attrs: list[str] = Field(default_factory=list)
-    script_timeout_seconds: float = Field(default=20, gt=0, le=20)
+    script_timeout_seconds: float = Field(default=MAX_SCRIPT_SECONDS, gt=0, le=MAX_SCRIPT_SECONDS)
     worker_concurrency: int = Field(default=4, ge=1, le=256)
     failures_as_503: bool = False
     show_script_messages: bool = False
