@@ -19,7 +19,7 @@ import asyncpg
 import structlog
 
 from shared.beside import beside
-from shared.errors import Misconfigured, SchemaMissing, Unavailable
+from shared.errors import Misconfigured, SchemaMissing, Unavailable, Undecodable
 
 if TYPE_CHECKING:
     Session: TypeAlias = (
@@ -75,6 +75,9 @@ class _Translating:
             raise SchemaMissing from error
         if isinstance(error, _TRANSIENT):
             raise Unavailable(f"the database is away ({type(error).__name__})") from error
+        if isinstance(error, asyncpg.DataError):
+            # Never later either; and its text quotes the value.
+            raise Undecodable("the database can't hold one of the values") from None
 
 
 class Database:
@@ -251,6 +254,10 @@ class Batcher(Generic[Q, A]):
         try:
             answers = await self._ask([question for question, _ in batch])
         except Exception as error:  # noqa: BLE001 - handed to everyone who asked, none is lost
+            if isinstance(error, Undecodable) and len(batch) > 1:
+                for one in batch:  # only who asked the impossible is told so
+                    await self._answer([one])
+                return
             for _, future in batch:
                 if not future.done():
                     future.set_exception(error)

@@ -113,6 +113,10 @@ class Housekeeping:
                     await settle(delivery)
                 except Unavailable:
                     await asyncio.sleep(BACK_OFF.total_seconds())
+                except Exception:  # it would end one replica after the other
+                    log.exception("dead_letter.failed", next="dropped")
+                    delivery.ack()
+                    return
                 else:
                     return
 
@@ -172,6 +176,7 @@ class Housekeeping:
         try:
             row = await self._ledger.decide(result, reply_to=request.reply_to)
         except Undecodable as error:
+            metrics.REAPED.labels(str(Detail.UNDECODABLE)).inc()
             log.warning("dead_letter.dropped", reason=str(error), next="nobody can be waiting")
         else:
             ours = row.result == result
@@ -202,6 +207,7 @@ class Housekeeping:
         try:
             result = ExecutionResult.model_validate_json(delivery.message.body)
         except ValidationError:
+            metrics.REPLIES.labels("unreadable").inc()
             log.warning("orphan.unreadable", size=len(delivery.message.body), next="dropped")
             delivery.ack()
             return
@@ -220,6 +226,9 @@ async def _every(interval: timedelta, work: Callable[[], Awaitable[object]]) -> 
             if not away:
                 log.warning("housekeeping.paused", reason=str(error), next="tried again in seconds")
             away = True
+            await asyncio.sleep(BACK_OFF.total_seconds())
+        except Exception:  # one chore's bug must not end the whole replica
+            log.exception("housekeeping.failed", next="tried again in seconds")
             await asyncio.sleep(BACK_OFF.total_seconds())
         await asyncio.sleep(interval.total_seconds())
 

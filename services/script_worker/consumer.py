@@ -170,6 +170,9 @@ class Consumer:
         except ServiceError:
             delivery.requeue()
             raise
+        except Exception:  # it would end one worker after the other
+            log.exception("delivery.failed", next="auth decides its dead letter")
+            settlement = Settlement.REJECT
         metrics.DELIVERIES.labels(settlement.name.lower()).inc()
         match settlement:
             case Settlement.ACK:

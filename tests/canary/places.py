@@ -97,7 +97,7 @@ async def tapped(amqp_url: str, names: Names) -> AsyncIterator[dict[str, bytes]]
 
     async def keep(message: AbstractIncomingMessage) -> None:
         about = repr(message.info())
-        seen[f"message {len(seen)} of {message.exchange}"] = message.body + about.encode()
+        seen[f"message {len(seen)} of {message.exchange}"] = message.body + b"\n" + about.encode()
         await message.ack()
 
     async with await aio_pika.connect(amqp_url) as connection:

@@ -12,7 +12,7 @@ from starlette.requests import Request
 AUTHENTICATION_BYTES: Final = 64 * 1024
 MANAGEMENT_BYTES: Final = 1024 * 1024
 _MAX_FIELDS: Final = 100
-_NOT_STORABLE: Final = "a text holds NUL, or half of a surrogate pair"
+NOT_STORABLE: Final = "a text holds NUL, or half of a surrogate pair"
 
 
 class Body(BaseModel):
@@ -86,17 +86,17 @@ def _object(raw: bytes) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise BadBody("the body is not a JSON object")
     # Only an escape can smuggle them past the parser; most bodies have none.
-    if b"\\u" in raw and not _storable(value):
-        raise BadBody(_NOT_STORABLE)
+    if b"\\u" in raw and not storable_value(value):
+        raise BadBody(NOT_STORABLE)
     return value
 
 
-def _storable(value: Any) -> bool:
+def storable_value(value: Any) -> bool:
     """Whether no text holds NUL or half of a surrogate pair: no database takes them."""
     if isinstance(value, dict):
-        return all(_storable(one) for pair in value.items() for one in pair)
+        return all(storable_value(one) for pair in value.items() for one in pair)
     if isinstance(value, list):
-        return all(_storable(one) for one in value)
+        return all(storable_value(one) for one in value)
     return not isinstance(value, str) or storable(value)
 
 
@@ -111,5 +111,5 @@ def _form(raw: bytes) -> dict[str, Any]:
     except ValueError:
         raise BadBody("the form can't be read") from None
     if not all(storable(one) for pair in found for one in pair):
-        raise BadBody(_NOT_STORABLE)
+        raise BadBody(NOT_STORABLE)
     return dict(found)

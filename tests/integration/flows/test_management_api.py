@@ -334,6 +334,14 @@ async def _finished(town: Town, job: httpx.Response) -> dict[str, Any]:
     return found
 
 
+async def test_an_import_that_no_database_can_keep_is_refused(town: Town) -> None:
+    """It would end one replica after the other: each takes the jobs of the one before."""
+    for text in ("\0", "\ud800"):
+        for user in ({"email": f"{text}@example.com"}, {"email": "a@example.com", text: 1}):
+            refused = await _import(town, [user])
+            assert (400, "invalid_body") == (refused.status_code, refused.json()["errorCode"])
+
+
 async def test_users_come_with_the_hashes_that_they_have(town: Town) -> None:
     salt = b"pepper"
     hashes: dict[str, dict[str, Any]] = {

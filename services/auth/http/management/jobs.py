@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from services.auth.http.answers import api_error
-from services.auth.http.bodies import BadBody, Body, body, validate
+from services.auth.http.bodies import NOT_STORABLE, BadBody, Body, body, storable_value, validate
 from services.auth.http.operations import API, Operation
 from services.auth.http.state import caller, state
 from services.auth.jobs import MAX_IMPORT_BYTES, read_users
@@ -66,6 +66,8 @@ async def users_import(http_request: Request) -> Response:
         users = read_users(raw)
     except ValueError as error:
         raise BadBody(str(error)) from None
+    if not storable_value(users):
+        raise BadBody(NOT_STORABLE)
     job = await app.jobs.users_import(
         connection, users, upsert=asked.upsert, external_id=asked.external_id
     )
