@@ -180,6 +180,7 @@ async def serve_http(
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # whom to believe is auth's own setting
         date_header=True,
         lifespan="off",
         timeout_graceful_shutdown=int(drain),

@@ -76,7 +76,12 @@ class Site:
         return found
 
     async def login(
-        self, password: Any, username: str | None = "ada@example.com", **more: Any
+        self,
+        password: Any,
+        username: str | None = "ada@example.com",
+        *,
+        headers: dict[str, str] | None = None,
+        **more: Any,
     ) -> httpx.Response:
         body = {
             "grant_type": REALM_GRANT,
@@ -88,7 +93,7 @@ class Site:
             "audience": None,
             **more,
         }
-        return await self.http.post("/oauth/token", json=body)
+        return await self.http.post("/oauth/token", json=body, headers=headers)
 
     async def count(self, table: str) -> int:
         return int(await self.database.fetchval(f"SELECT count(*) FROM {table}"))  # noqa: S608
@@ -100,7 +105,7 @@ class Site:
 
 @asynccontextmanager
 async def opened(database_url: str, **settings: str) -> AsyncIterator[Site]:
-    """`settings`: more environment variables for both services."""
+    """`settings`: more environment variables for both services. Here denials don't wait."""
     environment = {
         "DATABASE_URL": database_url,
         "TRICKLE_KEY_RING": KeyRing.generate(),
@@ -113,6 +118,7 @@ async def opened(database_url: str, **settings: str) -> AsyncIterator[Site]:
         auth = await owned.enter_async_context(
             open_auth(read_settings(AuthSettings, environment), transport)
         )
+        auth.state.its.padding.enabled = False
         worker = await owned.enter_async_context(
             open_worker(read_settings(WorkerSettings, environment), broker.transport("worker"))
         )

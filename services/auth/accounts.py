@@ -71,6 +71,9 @@ class Accounts:
             raise FlowEnded(taken) from None
         await self._log_changes(connection, user, changes, caller)
         changed = await self._its.users.get(user.user_id)
+        if changes.password is not None or changes.email is not None:
+            identifiers = {user.email, user.username, changes.email, changes.username}
+            await self._its.guard.changed(connection.connection_id, identifiers)
         if changed is None:
             raise FlowEnded(UNKNOWN_USER)
         return changed

@@ -21,6 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.auth import metrics
 from services.auth.accounts import Accounts
+from services.auth.addresses import networks
 from services.auth.authorizations import Authorizations
 from services.auth.bulkhead import Bulkhead
 from services.auth.clients import Clients
@@ -28,6 +29,7 @@ from services.auth.collaborators import Collaborators
 from services.auth.connections import Connections
 from services.auth.credentials import Credentials
 from services.auth.executions import Executions
+from services.auth.guard import Guard
 from services.auth.housekeeping import Chore, Housekeeping
 from services.auth.http import cross_origin
 from services.auth.http.answers import api_error, later
@@ -40,6 +42,7 @@ from services.auth.login import Logins
 from services.auth.logs import Logs
 from services.auth.mails import Mails
 from services.auth.migrate import pending
+from services.auth.padding import Padding
 from services.auth.passwords import Passwords
 from services.auth.refresh_tokens import RefreshTokens
 from services.auth.resets import Resets
@@ -123,7 +126,9 @@ async def open_auth(settings: AuthSettings, transport: Transport) -> AsyncIterat
             bulkhead=Bulkhead(settings.max_in_flight_per_connection),
             worker_grace=settings.worker_grace,
         )
-        shield = Shield(executions)
+        guard = Guard(database, ring, settings.limits)
+        padding = Padding()
+        shield = Shield(executions, guard)
         its = Collaborators(
             database=database,
             ring=ring,
@@ -131,6 +136,8 @@ async def open_auth(settings: AuthSettings, transport: Transport) -> AsyncIterat
             users=Users(database, ledger, ring),
             credentials=Credentials(database, passwords),
             legacy=Legacy(shield, ledger, database, logs),
+            guard=guard,
+            padding=padding,
             tickets=Tickets(database, ring, settings.issuer),
             mails=Mails(database, ring, settings.post),
             logs=logs,
@@ -149,6 +156,8 @@ async def open_auth(settings: AuthSettings, transport: Transport) -> AsyncIterat
             users=its.users,
             passwords=passwords,
             shield=shield,
+            guard=guard,
+            padding=padding,
             logs=logs,
             ledger=ledger,
             ring=ring,
@@ -162,6 +171,7 @@ async def open_auth(settings: AuthSettings, transport: Transport) -> AsyncIterat
             chores=[
                 Chore("mails", timedelta(seconds=1), state.its.mails.send_due),
                 Chore("jobs", timedelta(seconds=1), state.jobs.run_waiting),
+                Chore("limits", timedelta(minutes=10), guard.forget_old),
                 Chore("expired", timedelta(minutes=10), state.authorizations.forget_expired),
             ],
         )
@@ -195,6 +205,7 @@ def _state(
         verifications=verifications,
         accounts=Accounts(its, resets),
         jobs=Jobs(its),
+        trusted_proxies=networks(settings.trusted_proxies),
         problems=problems,
     )
 

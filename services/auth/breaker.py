@@ -96,11 +96,18 @@ class Breaker:
         """May a call go to the legacy store? As a probe it has `probe_within` seconds."""
         if self.state is State.CLOSED:
             return Permit(self._generation)
-        if now < self._until:
-            left = self._until - now
-            return Wait(left if self.state is State.OPEN else min(left, self.policy.ask_again))
+        left = self.left(now)
+        if left:
+            return Wait(left)
         self._become(State.HALF_OPEN, now + probe_within)
         return Permit(self._generation)
+
+    def left(self, now: float) -> float:
+        """Seconds until a call may be let through; 0: now."""
+        if self.state is State.CLOSED or now >= self._until:
+            return 0.0
+        left = self._until - now
+        return left if self.state is State.OPEN else min(left, self.policy.ask_again)
 
     def report(self, permit: Permit, report: Report, subject: int, now: float) -> None:
         """What came of a call that was let through; `subject` is whom it was about."""

@@ -29,6 +29,7 @@ DEFAULT_GRANTS: Final = (
 _NOUNS: Final = (
     *("connections", "users", "users_app_metadata", "clients", "logs", "logs_users"),
     *("resource_servers", "tenant_settings", "signing_keys", "actions", "user_blocks"),
+    *("anomaly_blocks",),
 )
 API_SCOPES: Final = (
     *(f"{verb}:{noun}" for noun in _NOUNS for verb in ("read", "create", "update", "delete")),
@@ -69,6 +70,7 @@ class ClientFields(BaseModel):
     refresh_token: RefreshTokenSettings | None = None
     cross_origin_authentication: bool = False
     initiate_login_uri: Url | None = None
+    is_token_endpoint_ip_header_trusted: bool = False
 
 
 _NOT_SETTINGS: Final = frozenset(
@@ -98,6 +100,11 @@ class Client:
         if self.secret_hash is None or secret is None:
             return False
         return hmac.compare_digest(self.secret_hash, digest(secret))
+
+    @property
+    def speaks_for_addresses(self) -> bool:
+        """Whether its `auth0-forwarded-for` is believed (C§7)."""
+        return self.auth_method != "none" and self.known.is_token_endpoint_ip_header_trusted
 
     @property
     def refresh_lifetime(self) -> timedelta:

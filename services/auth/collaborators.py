@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 from services.auth.connections import Connections
 from services.auth.credentials import Credentials
+from services.auth.guard import Guard
 from services.auth.legacy import Legacy
 from services.auth.logs import Logs
 from services.auth.mails import Mails
+from services.auth.padding import Padding
 from services.auth.tickets import Tickets
 from services.auth.users import Users
 from shared.database import Database
@@ -25,6 +27,8 @@ class Collaborators:
     users: Users
     credentials: Credentials
     legacy: Legacy
+    guard: Guard
+    padding: Padding
     tickets: Tickets
     mails: Mails
     logs: Logs

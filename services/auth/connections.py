@@ -107,6 +107,13 @@ class Options(PasswordOptions):
     reimport_deleted_users: bool = True
     """As Auth0 does (C§1.3); off: who was deleted here stays away."""
     magic_globals: bool = False
+    brute_force_protection: bool = True
+    legacy_lockout_attempts: int | None = Field(default=5, ge=2, le=1000)
+    """What the legacy store locks a user out after (ASP.NET membership's default); none: never."""
+    legacy_lockout_seconds: float = Field(default=600, gt=0, le=2_592_000)
+    """How long a user must be quiet there until that count begins anew."""
+    legacy_calls_per_second: float = Field(default=100, gt=0, le=100_000)
+    negative_cache_seconds: float = Field(default=30, ge=0, le=60)
 
     @field_validator("customScripts")
     @classmethod
@@ -143,6 +150,12 @@ class Connection:
     passwords: PasswordOptions
     soft_deadline: timedelta | None
     reimport_deleted_users: bool
+    brute_force_protection: bool
+    lockout_attempts: int | None
+    """Of the legacy store; none: it locks nobody out."""
+    lockout_seconds: float
+    calls_per_second: float
+    negative_cache_seconds: float
     enabled_clients: frozenset[str]
     realms: tuple[str, ...]
     is_domain_connection: bool
@@ -448,6 +461,11 @@ class Connections:
             if known.soft_deadline_seconds is None
             else timedelta(seconds=known.soft_deadline_seconds),
             reimport_deleted_users=known.reimport_deleted_users,
+            brute_force_protection=known.brute_force_protection,
+            lockout_attempts=known.legacy_lockout_attempts,
+            lockout_seconds=known.legacy_lockout_seconds,
+            calls_per_second=known.legacy_calls_per_second,
+            negative_cache_seconds=known.negative_cache_seconds,
             enabled_clients=frozenset(row["enabled_clients"]),
             realms=tuple(row["realms"]),
             is_domain_connection=row["is_domain_connection"],

@@ -34,6 +34,13 @@ class Refusal:
     trips_breaker: bool = False
     retryable: bool = False
     retry_after: timedelta | None = None
+    limit: int | None = None
+    """Of the budget that is used up."""
+
+    @property
+    def alike(self) -> bool:
+        """Whether it is the answer for known and unknown users alike."""
+        return self.counts_toward_lockout or self.log_type == "limit_wc"
 
     def body(self) -> dict[str, Any]:
         """The OAuth error (RFC 6749, section 5.2)."""
@@ -77,6 +84,23 @@ UNAVAILABLE: Final = Refusal(
     retry_after=timedelta(seconds=1),
 )
 BREAKER_OPEN: Final = replace(UNAVAILABLE, result="breaker_open")
+TOO_MANY_ATTEMPTS: Final = Refusal(
+    status=429,
+    error="too_many_attempts",
+    description="Your account has been blocked after multiple consecutive login attempts."
+    " We've sent you an email with instructions on how to unblock it.",
+    log_type="limit_wc",
+    result="too_many_attempts",
+)
+"""C§3.2, word for word: applications look for it."""
+TOO_MANY_REQUESTS: Final = Refusal(
+    status=429,
+    error="too_many_requests",
+    description="Rate limit exceeded.",
+    log_type="limit_mu",
+    result="too_many_requests",
+    retryable=True,
+)
 INVALID_PROFILE: Final = replace(FAILURE, result="invalid_profile", trips_breaker=False)
 
 _RESULTS: Final[dict[FailureKind, Refusal]] = {

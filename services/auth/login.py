@@ -33,7 +33,10 @@ from services.auth.consequences import (
     refusal,
 )
 from services.auth.executions import Answer
+from services.auth.guard import Attempt, Guard, Limited
 from services.auth.logs import USER_IMPORTED, Entry, Logs, console
+from services.auth.negative_cache import NegativeCache
+from services.auth.padding import Padding
 from services.auth.passwords import Passwords, is_foreign
 from services.auth.profiles import InvalidProfile, Profile, canonical, normalise
 from services.auth.shield import BreakerOpen, Shield
@@ -88,43 +91,64 @@ class Logins:
         users: Users,
         passwords: Passwords,
         shield: Shield,
+        guard: Guard,
+        padding: Padding,
         logs: Logs,
         ledger: Ledger,
         ring: KeyRing,
     ) -> None:
-        """`ring` keys the hash by which equal logins share one execution."""
+        """`ring` keys the hash by which equal logins share one execution, or one denial."""
         self._users = users
         self._passwords = passwords
         self._shield = shield
+        self._guard = guard
+        self._padding = padding
         self._logs = logs
         self._ledger = ledger
         self._flight_key = ring.keyed_hash_key("single-flight")
         self._flights: dict[bytes, asyncio.Future[LoginAnswer]] = {}
+        self._denials: NegativeCache[Refused] = NegativeCache()
 
     async def login(self, request: LoginRequest) -> LoginAnswer:
-        """Decide one login. Never raises Unavailable: that is an answer too."""
+        """Decide one login. Never raises Unavailable: that is an answer too.
+
+        Denials take equally long, whoever they are about.
+        """
+        began = asyncio.get_running_loop().time()
+        answer = await self._answer(request)
+        await self._note(request, answer)
+        if isinstance(answer, Refused) and answer.refusal.alike:
+            told = answer.refusal.counts_toward_lockout
+            await self._padding.wait(request.connection, "login", began, told=told)
+        return answer
+
+    async def _answer(self, request: LoginRequest) -> LoginAnswer:
         try:
-            answer = await self._decide(request)
+            return await self._decide(request)
+        except Limited as error:
+            return Refused(error.refusal)
         except BreakerOpen as error:
-            answer = Refused(replace(BREAKER_OPEN, retry_after=error.retry_after))
+            return Refused(replace(BREAKER_OPEN, retry_after=error.retry_after))
         except Unavailable as error:
             log.warning("login.unavailable", reason=str(error), next="answered 503")
             after = error.retry_after or UNAVAILABLE.retry_after
-            answer = Refused(replace(UNAVAILABLE, retry_after=after))
-        await self._note(request, answer)
-        return answer
+            return Refused(replace(UNAVAILABLE, retry_after=after))
 
     async def _decide(self, request: LoginRequest) -> LoginAnswer:
-        connection = request.connection
-        if connection.custom_database and not connection.import_mode:
-            return await self._shared(request)
+        connection, ip = request.connection, request.caller.ip
+        attempt = await self._guard.look(connection, request.identifier, ip)
+        if connection.legacy:
+            attempt.admit()
+            return await self._shared(request, attempt)
         found = await self._users.credentials(connection.connection_id, request.identifier)
+        attempt.admit(own_address=found is not None and found.user.last_ip == ip)
         if found is not None and found.password_hash is not None:
-            return await self._locally(request, found.user, found.password_hash)
+            answer = await self._locally(request, found.user, found.password_hash)
+            return await _counted(attempt, answer)
         if connection.custom_database:
-            return await self._shared(request)
+            return await self._shared(request, attempt)
         await self._passwords.burn(request.password)
-        return Refused(UNKNOWN_USER)
+        return await _counted(attempt, Refused(UNKNOWN_USER))
 
     async def _locally(self, request: LoginRequest, user: User, password_hash: str) -> LoginAnswer:
         if not await self._passwords.verify(password_hash, request.password):
@@ -146,7 +170,7 @@ class Logins:
         # What this login alone may know of the user stays with it (C§2.2).
         return LoggedIn(replace(noted, profile=noted.profile | user.profile), execution_id)
 
-    async def _shared(self, request: LoginRequest) -> LoginAnswer:
+    async def _shared(self, request: LoginRequest, attempt: Attempt) -> LoginAnswer:
         """Equal logins at the same time share one execution: single-flight.
 
         A second click must not ask the legacy store twice, nor import twice.
@@ -154,11 +178,16 @@ class Logins:
         key = self._flight(request)
         flying = self._flights.get(key)
         if flying is not None:
-            return await _join(flying)
+            return await _counted(attempt, await _join(flying))
+        now = asyncio.get_running_loop().time()
+        denial = self._denials.get(key, changed_at=attempt.changed_at, now=now)
+        if denial is not None:
+            metrics.NEGATIVE_CACHE.labels(metrics.connection_label(request.connection.name)).inc()
+            return await _counted(attempt, denial)
         future: asyncio.Future[LoginAnswer] = asyncio.get_running_loop().create_future()
         self._flights[key] = future
         try:
-            answer = await self._ask_legacy(request)
+            answer = await self._reserved(request, attempt, key)
             future.set_result(answer)
         except BaseException as error:
             future.set_exception(
@@ -170,9 +199,27 @@ class Logins:
             del self._flights[key]
         return answer
 
+    async def _reserved(self, request: LoginRequest, attempt: Attempt, key: bytes) -> LoginAnswer:
+        """Ask the legacy store what it has a budget for; what it denied is denied for moments."""
+        self._shield.check(request.connection)
+        await attempt.reserve()
+        loop = asyncio.get_running_loop()
+        asked_at, answer = loop.time(), None
+        try:
+            answer = await _counted(attempt, await self._ask_legacy(request))
+        finally:
+            if answer is None:
+                await attempt.undecided()
+        if isinstance(answer, Refused) and answer.refusal.counts_toward_lockout:
+            again = Refused(answer.refusal, explained="denied as it was moments ago")
+            seconds = request.connection.negative_cache_seconds
+            self._denials.put(key, again, asked_at=asked_at, seconds=seconds, now=loop.time())
+        return answer
+
     def _flight(self, request: LoginRequest) -> bytes:
         parts = (
             request.connection.connection_id,
+            request.connection.revision,
             canonical(request.identifier) or "",
             request.password,
         )
@@ -193,6 +240,7 @@ class Logins:
             client=request.caller.facts,
             traceparent=request.caller.traceparent,
             late=late,
+            charged=True,
         )
         return await self._conclude(request, answer)
 
@@ -286,6 +334,17 @@ class Logins:
             execution_id=execution_id,
             description=description,
         )
+
+
+async def _counted(attempt: Attempt, answer: LoginAnswer) -> LoginAnswer:
+    """What the answer means for the budgets. Raises Limited, when it was one denial too many."""
+    if isinstance(answer, LoggedIn):
+        await attempt.passed()
+    elif answer.refusal.counts_toward_lockout:
+        await attempt.denied()
+    else:
+        await attempt.undecided()
+    return answer
 
 
 async def _join(flying: asyncio.Future[LoginAnswer]) -> LoginAnswer:

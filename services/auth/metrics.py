@@ -78,6 +78,20 @@ BREAKER_CHANGES: Final = Counter(
     "auth_circuit_breaker_changes_total", "Changes of that state.", ["connection", "to"]
 )
 
+LIMITED: Final = Counter(
+    "auth_limited_total", "Requests refused because a budget was used up.", ["budget"]
+)
+NEGATIVE_CACHE: Final = Counter(
+    "auth_negative_cache_hits_total",
+    "Logins denied again without asking the legacy store.",
+    ["connection"],
+)
+DENIAL_FLOOR: Final = Gauge(
+    "auth_denial_floor_seconds",
+    "How long a denial takes at least, so that known and unknown users answer alike.",
+    ["connection", "answer"],
+)
+
 
 def connection_label(name: str) -> str:
     """The connection's name as a label, capped."""

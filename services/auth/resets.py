@@ -144,6 +144,9 @@ class Resets:
             )
             raise
         await self._its.logs.step("scp", connection, ticket.user_id, ticket.email, caller, warning)
+        user = await self._its.users.find(connection.connection_id, ticket.email)
+        identifiers = {ticket.email} if user is None else {ticket.email, user.email, user.username}
+        await self._its.guard.changed(connection.connection_id, identifiers)
         return ticket
 
     async def _change(

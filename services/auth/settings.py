@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator
 
+from services.auth.addresses import AddressLimits, networks
 from services.auth.post import Post
 from shared.settings import Budget, ServiceSettings, url_of
 
@@ -37,6 +38,27 @@ class AuthSettings(ServiceSettings):
         ge=timedelta(0),
         description="how long requests wait for a worker where there is none, as while workers"
         " restart; after that they are answered 503 at once",
+    )
+    trusted_proxies: str = Field(
+        default="",
+        description="networks of the proxies in front, comma-separated (`10.0.0.0/8`): only they are"
+        " believed about callers' addresses (`X-Forwarded-For`); default: nobody is",
+    )
+    failures_per_address: int = Field(
+        default=100, ge=1, description="denied logins that an address may have a day; then 429"
+    )
+    sign_ups_per_address: int = Field(
+        default=50, ge=1, description="sign-ups that an address may try a day; then 429"
+    )
+    resets_per_address: int = Field(
+        default=50,
+        ge=1,
+        description="mails with a link that an address may ask for a day; then 429",
+    )
+    unlimited_addresses: str = Field(
+        default="127.0.0.0/8,::1/128",
+        description="networks whose addresses have no such limits, comma-separated: backends that"
+        " log their users in",
     )
 
     shutdown_delay: Budget = Field(
@@ -69,6 +91,15 @@ class AuthSettings(ServiceSettings):
     def _smtp_url_is_one(cls, value: SecretStr | None) -> SecretStr | None:
         return None if value is None else url_of(value, "smtp", "smtp+starttls", "smtps")
 
+    @field_validator("trusted_proxies", "unlimited_addresses")
+    @classmethod
+    def _networks_are_some(cls, value: str) -> str:
+        try:
+            networks(value)
+        except ValueError:
+            raise ValueError("must be networks, comma-separated: 10.0.0.0/8, 192.0.2.1") from None
+        return value
+
     @field_validator("issuer")
     @classmethod
     def _issuer_is_a_url(cls, value: str) -> str:
@@ -81,6 +112,16 @@ class AuthSettings(ServiceSettings):
         """Where mails go."""
         server = None if self.smtp_url is None else self.smtp_url.get_secret_value()
         return Post(self.mail_from, server, self.mail_folder)
+
+    @property
+    def limits(self) -> AddressLimits:
+        """What addresses may do."""
+        return AddressLimits(
+            failures_per_address=self.failures_per_address,
+            sign_ups_per_address=self.sign_ups_per_address,
+            resets_per_address=self.resets_per_address,
+            exempt=networks(self.unlimited_addresses),
+        )
 
     @property
     def tenant_name(self) -> str:

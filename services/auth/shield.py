@@ -17,6 +17,7 @@ from services.auth.breaker import Breaker, Report, State, Wait
 from services.auth.connections import Connection
 from services.auth.consequences import refusal
 from services.auth.executions import Answer, Effect, Executions
+from services.auth.guard import Guard
 from shared.contracts import Action, ClientFacts, Denied, Failed, Succeeded
 from shared.errors import Unavailable
 
@@ -32,16 +33,19 @@ class BreakerOpen(Unavailable):
 
     def __init__(self, connection: Connection, seconds: float) -> None:
         """`seconds`: until it is worth asking again."""
-        super().__init__(f"the circuit breaker of {connection.connection_id} is open")
-        self.retry_after = timedelta(seconds=seconds)
+        super().__init__(
+            f"the circuit breaker of {connection.connection_id} is open",
+            retry_after=timedelta(seconds=seconds),
+        )
 
 
 class Shield:
     """`Executions`, behind a breaker for each connection."""
 
-    def __init__(self, executions: Executions) -> None:
-        """`executions` runs what is let through."""
+    def __init__(self, executions: Executions, guard: Guard) -> None:
+        """`executions` runs what is let through; `guard` keeps the connections' budgets."""
         self._executions = executions
+        self._guard = guard
         self._breakers: dict[str, tuple[str, Breaker]] = {}
 
     async def run(
@@ -54,9 +58,16 @@ class Shield:
         traceparent: str | None = None,
         late: Effect | None = None,
         until: datetime | None = None,
+        charged: bool = False,
     ) -> Answer:
-        """As `Executions.run`; raises BreakerOpen too, which is an Unavailable."""
+        """As `Executions.run`; raises BreakerOpen too, which is an Unavailable, and Limited.
+
+        `charged`: the connection's budget was charged for it already.
+        """
         breaker = self._of(connection)
+        if not charged:
+            self.check(connection)
+            await self._guard.call(connection)
         now = asyncio.get_running_loop().time
         budget = connection.script_budget.total_seconds()
         before = breaker.state
@@ -81,6 +92,12 @@ class Shield:
             breaker.report(asked, report, hash(str(arguments[:1])), now())
             self._changed(connection, before, breaker)
         return answer
+
+    def check(self, connection: Connection) -> None:
+        """Raises BreakerOpen where `run` would, and changes nothing."""
+        left = self._of(connection).left(asyncio.get_running_loop().time())
+        if left:
+            raise BreakerOpen(connection, left)
 
     def state(self, connection: Connection) -> State:
         """What the breaker of a connection does now."""

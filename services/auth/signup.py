@@ -6,12 +6,14 @@ Import mode: `get_user`, to see that the legacy store has none; then the user is
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import Any
 
 from services.auth.caller import Caller
 from services.auth.collaborators import Collaborators
 from services.auth.connections import Connection
+from services.auth.guard import Limited
 from services.auth.legacy import Turn, profile_of
 from services.auth.logs import Entry, write
 from services.auth.new_users import (
@@ -50,15 +52,20 @@ class Signups:
             user_name=user.identifier,
             details={"body": body},
         )
+        began = asyncio.get_running_loop().time()
         try:
+            await self._its.guard.sign_up(caller.ip)
             check_sign_up(connection, user)
             public = user.model_copy(
                 update={"app_metadata": {}, "email_verified": None, "blocked": None}
             )
             return await self._create(connection, public, caller, entry)
         except FlowEnded as error:
-            failed = replace(entry, type="fs", description=error.problem.for_log)
+            kind = error.refusal.log_type if isinstance(error, Limited) else "fs"
+            failed = replace(entry, type=kind, description=error.problem.for_log)
             await self._its.logs.write(failed)
+            if error.problem is INVALID_SIGNUP:  # whoever has the name, and wherever
+                await self._its.padding.wait(connection, "sign_up", began, told=True)
             raise
 
     async def create(self, connection: Connection, user: NewUser, caller: Caller) -> User:
@@ -100,7 +107,7 @@ class Signups:
                 await self._welcome(session, connection, profile, user, entry, caller)
         except UniqueViolation:
             raise FlowEnded(INVALID_SIGNUP) from None
-        return await self._created(profile)
+        return await self._created(connection, profile)
 
     async def _in_legacy_store(self, turn: Turn, user: NewUser, entry: Entry | None) -> User:
         if await self._its.legacy.get_user(turn, user.identifier) is not None:
@@ -118,7 +125,7 @@ class Signups:
         value = await self._its.legacy.run(
             turn, Action.LOGIN, [user.identifier, user.password], record
         )
-        return await self._created(made[0] if made else profile_of(connection, value))
+        return await self._created(connection, made[0] if made else profile_of(connection, value))
 
     def _for_script(self, turn: Turn, user: NewUser) -> dict[str, Any]:
         """C§1.5."""
@@ -153,7 +160,9 @@ class Signups:
         if wanted and possible and profile.email is not None:
             await self._verifications.ask(session, connection, profile, caller)
 
-    async def _created(self, profile: Profile) -> User:
+    async def _created(self, connection: Connection, profile: Profile) -> User:
+        identifiers = (profile.email, profile.username)
+        await self._its.guard.changed(connection.connection_id, identifiers)
         created = await self._its.users.get(profile.user_id)
         if created is None:
             raise FlowEnded(INVALID_SIGNUP)

@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.auth.breaker import Breaker, Permit, Policy, Report, State, Wait
+from services.auth.connections import Connection
 from services.auth.executions import Answer, Executions
+from services.auth.guard import Guard
 from services.auth.shield import BreakerOpen, Shield
 from shared.contracts import (
     Action,
@@ -180,13 +182,24 @@ class Store:
         )
 
 
+class Plenty:
+    """A budget that is never used up."""
+
+    async def call(self, _: Connection) -> None:
+        pass
+
+
+def shielding(store: Store) -> Shield:
+    return Shield(cast(Executions, store), cast(Guard, Plenty()))
+
+
 async def knock(shield: Shield, number: int, **changes: Any) -> None:
     await shield.run(connection(**changes), Action.LOGIN, [f"user{number}@example.com", "x"])
 
 
 async def test_an_outage_opens_the_breaker_and_its_end_closes_it() -> None:
     store = Store()
-    shield = Shield(cast(Executions, store))
+    shield = shielding(store)
     loop = asyncio.get_running_loop()
     store.outcome = Failed.of(Detail.THREW, "connect ECONNREFUSED")
     for number in range(5):
@@ -212,7 +225,7 @@ async def test_an_outage_opens_the_breaker_and_its_end_closes_it() -> None:
 
 async def test_a_new_revision_is_tried_at_once() -> None:
     store = Store()
-    shield = Shield(cast(Executions, store))
+    shield = shielding(store)
     store.outcome = Failed.of(Detail.THREW, "a typo")
     for number in range(5):
         await knock(shield, number)
@@ -225,7 +238,7 @@ async def test_a_new_revision_is_tried_at_once() -> None:
 @pytest.mark.parametrize("detail", [Detail.RUNNER_UNAVAILABLE, Detail.INVALID_PROFILE])
 async def test_what_is_not_the_store_s_fault_does_not_open_it(detail: Detail) -> None:
     store = Store()
-    shield = Shield(cast(Executions, store))
+    shield = shielding(store)
     store.outcome = Failed.of(detail)
     for number in range(50):
         await knock(shield, number)
@@ -238,7 +251,7 @@ async def test_a_call_that_never_began_says_nothing() -> None:
         async def run(self, *_: Any, **__: Any) -> Answer:
             raise Unavailable("the broker is away")
 
-    shield = Shield(cast(Executions, Away()))
+    shield = shielding(Away())
     for number in range(50):
         with pytest.raises(Unavailable, match="broker"):
             await knock(shield, number)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from starlette.responses import JSONResponse
+
+from services.auth.consequences import Refusal
 
 _STATUS: Final = {
     400: "Bad Request",
@@ -32,6 +34,23 @@ def later(after: timedelta | None = None) -> dict[str, str]:
     """
     seconds = 1.0 if after is None else min(max(after.total_seconds(), 1.0), _MOST_LATER)
     return {"retry-after": str(math.ceil(seconds * random.uniform(0.5, 1.5)))}  # noqa: S311 - jitter
+
+
+def headers_of(refusal: Refusal) -> dict[str, str]:
+    """When to come back; of a used-up budget exactly, as SDKs read it (C§3.2)."""
+    if refusal.retry_after is None:
+        return {}
+    if refusal.status != 429:
+        return later(refusal.retry_after)
+    seconds = max(math.ceil(refusal.retry_after.total_seconds()), 1)
+    headers = {"retry-after": str(seconds)}
+    if refusal.limit is None:
+        return headers
+    return headers | {
+        "x-ratelimit-limit": str(refusal.limit),
+        "x-ratelimit-remaining": "0",
+        "x-ratelimit-reset": str(int(datetime.now(UTC).timestamp()) + seconds),
+    }
 
 
 def oauth_error(

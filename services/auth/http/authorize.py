@@ -12,6 +12,7 @@ from starlette.responses import Response
 from services.auth.authorizations import SESSION_LIFETIME, Asked
 from services.auth.clients import Client
 from services.auth.connections import Connection
+from services.auth.guard import Limited
 from services.auth.http.bodies import BadBody, Body, fields, validate
 from services.auth.http.cross_origin import COOKIE as VERIFIER_COOKIE
 from services.auth.http.oauth import Refuse, scope_for_authorize
@@ -43,6 +44,7 @@ from services.auth.users import User
 from shared.errors import Unavailable
 
 TRY_LATER: Final = "Something went wrong, please try again later."
+_TOO_OFTEN: Final = "That was tried too often from here. Try again later."
 _EXPIRED: Final = "This page is too old, or was opened in another browser. Go back to the application and try again."
 Text = Annotated[str, Field(max_length=2048)]
 
@@ -175,6 +177,8 @@ def within_a_login(endpoint: Endpoint) -> Endpoint:
             return await endpoint(http_request)
         except (BadState, BadBody):
             return message("This page is too old", _EXPIRED, status=400)
+        except Limited:
+            return message("Too often", _TOO_OFTEN, status=429)
 
     return paged
 
@@ -228,6 +232,7 @@ async def log_in(http_request: Request) -> Response:
     if isinstance(answer, Refused):
         refusal = answer.refusal
         said = refusal.error in {"invalid_grant", "unauthorized"} or refusal.result == "denied"
+        said = said or refusal.status == 429
         return await _login_form(
             app,
             http_request,
@@ -328,6 +333,7 @@ async def forgot(http_request: Request) -> Response:
     email = form.get("email", "")[:254]
     if email:
         who = caller(http_request, client)
+        await app.its.guard.reset(who.ip)
         app.after_the_answer(app.resets.forgot(connection, email, who))
     return message(
         "Look into your mail",

@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 
 from services.auth.clients import REALM_GRANT
 from services.auth.consequences import BLOCKED, Refusal
-from services.auth.http.answers import later, oauth_error
+from services.auth.http.answers import headers_of, oauth_error
 from services.auth.http.bodies import BadBody, Body, fields, validate
 from services.auth.http.oauth import (
     EXECUTION_ID,
@@ -104,7 +104,8 @@ async def _authenticate(app: State, http_request: Request, asked: CrossOriginReq
             secure=secure,
             samesite="none" if secure else "lax",
         )
-    if answer.execution_id is not None:
+    alike = isinstance(answer, Refused) and answer.refusal.alike
+    if answer.execution_id is not None and not alike:
         response.headers[EXECUTION_ID] = str(answer.execution_id)
     return response
 
@@ -116,7 +117,7 @@ def _refused(refusal: Refusal) -> Response:
         body["error"] = "access_denied"
     if refusal is BLOCKED:
         body["error"] = "blocked_user"
-    headers = NO_STORE | ({} if refusal.retry_after is None else later(refusal.retry_after))
+    headers = NO_STORE | headers_of(refusal)
     return JSONResponse(body, status_code=refusal.status, headers=headers)
 
 

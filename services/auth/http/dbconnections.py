@@ -13,7 +13,8 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from services.auth.clients import Client
 from services.auth.connections import Connection
-from services.auth.http.answers import later
+from services.auth.guard import Limited
+from services.auth.http.answers import headers_of, later, oauth_error
 from services.auth.http.bodies import BadBody, Body, fields, validate
 from services.auth.http.state import State, caller, state
 from services.auth.new_users import Email, NewUser, Password
@@ -59,6 +60,10 @@ def answering(endpoint: Endpoint) -> Endpoint:
             return _ended(
                 Problem(status=error.status, code="invalid_body", description=error.message)
             )
+        except Limited as error:
+            refusal = error.refusal
+            headers = headers_of(refusal)
+            return oauth_error(refusal.status, refusal.error, refusal.description, headers)
         except FlowEnded as error:
             return _ended(error.problem)
         except Unavailable as error:
@@ -109,10 +114,12 @@ async def change_password(http_request: Request) -> Response:
     app = state(http_request)
     asked = validate(ForgottenRequest, await fields(http_request))
     client, connection = await _where(app, asked)
+    who = caller(http_request, client)
     identifier = asked.email or asked.username
     if identifier is None:
         raise BadBody("email is required")
-    app.after_the_answer(app.resets.forgot(connection, identifier, caller(http_request, client)))
+    await app.its.guard.reset(who.ip)
+    app.after_the_answer(app.resets.forgot(connection, identifier, who))
     return PlainTextResponse(SENT, media_type="text/html")
 
 

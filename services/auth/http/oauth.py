@@ -17,7 +17,7 @@ from services.auth.caller import Caller
 from services.auth.clients import REALM_GRANT, Client
 from services.auth.connections import Connection
 from services.auth.consequences import UNAVAILABLE
-from services.auth.http.answers import later, oauth_error
+from services.auth.http.answers import headers_of, later, oauth_error
 from services.auth.http.bodies import BadBody, Body, fields, validate
 from services.auth.http.state import State, caller, state
 from services.auth.login import LoggedIn, LoginAnswer, LoginRequest, Refused
@@ -139,7 +139,7 @@ async def _grant(
     if asked.grant_type not in client.grant_types:
         text = f"Grant type '{asked.grant_type}' not allowed for the client."
         return oauth_error(403, "unauthorized_client", text)
-    who = caller(http_request, client)
+    who = caller(http_request, client, authenticated=True)
     match asked.grant_type:
         case "client_credentials":
             return await _client_credentials(app, asked, client, who)
@@ -198,13 +198,15 @@ async def _password(app: State, asked: PasswordRequest, client: Client, who: Cal
 def refused(answer: Refused) -> Response:
     """A refused login, in OAuth's shape."""
     refusal = answer.refusal
-    headers = None if refusal.retry_after is None else later(refusal.retry_after)
+    headers = headers_of(refusal)
     response = JSONResponse(refusal.body(), status_code=refusal.status, headers=headers)
     return _with_execution(response, answer)
 
 
 def _with_execution(response: Response, answer: LoginAnswer) -> Response:
-    if answer.execution_id is not None:
+    # A denial that no script was asked for must not lack what others have.
+    alike = isinstance(answer, Refused) and answer.refusal.alike
+    if answer.execution_id is not None and not alike:
         response.headers[EXECUTION_ID] = str(answer.execution_id)
     match answer:
         case LoggedIn() | Refused():

@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 from starlette.requests import Request
 
 from services.auth.accounts import Accounts
+from services.auth.addresses import Networks, caller_address, parsed
 from services.auth.authorizations import Authorizations
 from services.auth.caller import Caller
 from services.auth.clients import Client, Clients
@@ -55,6 +56,8 @@ class State:
     verifications: Verifications
     accounts: Accounts
     jobs: Jobs
+    trusted_proxies: Networks = ()
+    """Whose `X-Forwarded-For` is believed."""
     problems: Callable[[], list[str]]
     """Why we are not ready; empty when we are."""
     tasks: set[asyncio.Task[Any]] = field(default_factory=set)
@@ -102,12 +105,22 @@ def state(http_request: Request) -> State:
     return found
 
 
-def caller(http_request: Request, client: Client | None = None) -> Caller:
-    """Who asks. A confidential client may speak for the address of its own caller (C§7)."""
-    ip = http_request.client.host if http_request.client else None
-    forwarded = http_request.headers.get("auth0-forwarded-for")
-    if forwarded and client is not None and client.auth_method != "none":
-        ip = forwarded.partition(",")[0].strip()[:64]
+def caller(
+    http_request: Request, client: Client | None = None, *, authenticated: bool = False
+) -> Caller:
+    """Who asks, and from where.
+
+    A confidential client that has just proved to be itself, and that is set to be trusted with it,
+    may speak for the address of its own caller (C§7).
+    """
+    app = state(http_request)
+    peer = http_request.client.host if http_request.client else None
+    forwarded = http_request.headers.getlist("x-forwarded-for")
+    ip = caller_address(peer, forwarded, app.trusted_proxies)
+    named = http_request.headers.get("auth0-forwarded-for")
+    if named and authenticated and client is not None and client.speaks_for_addresses:
+        address = parsed(named.partition(",")[0])
+        ip = ip if address is None else str(address)
     return Caller(
         client_id=None if client is None else client.client_id,
         ip=ip,

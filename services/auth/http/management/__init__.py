@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from services.auth.http.management import (
+    blocks,
     clients,
     connections,
     jobs,
@@ -18,6 +19,7 @@ OPERATIONS: Final = [
     *connections.OPERATIONS,
     *clients.OPERATIONS,
     *users.OPERATIONS,
+    *blocks.OPERATIONS,
     *tickets.OPERATIONS,
     *jobs.OPERATIONS,
     *logs.OPERATIONS,

@@ -13,7 +13,8 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from services.auth.http.answers import api_error, later
+from services.auth.guard import Limited
+from services.auth.http.answers import api_error, headers_of, later
 from services.auth.http.bodies import BadBody
 from services.auth.http.operations import Endpoint, Operation
 from services.auth.http.state import caller, state
@@ -71,6 +72,10 @@ def _authorise(http_request: Request, scope: str) -> Response | None:
 
 
 def _ended(error: FlowEnded) -> Response:
+    if isinstance(error, Limited):
+        refusal = error.refusal
+        text, headers = refusal.description, headers_of(refusal)
+        return api_error(refusal.status, text, refusal.error, headers)
     problem = error.problem
     return api_error(
         problem.management_status or problem.status,

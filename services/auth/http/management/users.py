@@ -1,4 +1,4 @@
-"""`/users`, `/users-by-email` and `/user-blocks` (C§7.4)."""
+"""`/users` and `/users-by-email` (C§7.4)."""
 
 from __future__ import annotations
 
@@ -113,16 +113,6 @@ async def users_by_email(http_request: Request) -> Response:
     return JSONResponse([asked.chosen(await _shape(http_request, user)) for user in found])
 
 
-async def get_user_blocks(http_request: Request) -> Response:
-    """`GET /user-blocks/{id}`: from where this user is blocked."""
-    return _unknown() if await _user(http_request) is None else JSONResponse({"blocked_for": []})
-
-
-async def delete_user_blocks(http_request: Request) -> Response:
-    """`DELETE /user-blocks/{id}`: unblock a user."""
-    return _unknown() if await _user(http_request) is None else Response(status_code=204)
-
-
 def _where(query: str | None, connection: str | None) -> Condition:
     found = (
         condition(query) if query and query.strip() not in {"*", "*:*"} else Condition("true", [])
@@ -209,20 +199,5 @@ OPERATIONS: Final = [
         endpoint=users_by_email,
         tag="users",
         scope="read:users",
-    ),
-    Operation(
-        method="GET",
-        path=f"{API}/user-blocks/{{id}}",
-        endpoint=get_user_blocks,
-        tag="users",
-        scope="read:users",
-    ),
-    Operation(
-        method="DELETE",
-        path=f"{API}/user-blocks/{{id}}",
-        endpoint=delete_user_blocks,
-        tag="users",
-        scope="update:users",
-        status=204,
     ),
 ]
