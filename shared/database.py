@@ -2,13 +2,14 @@
 
 Rule 1: the driver's exceptions are translated here, once: what may work later is Unavailable.
 Rule 2: no statement waits without a bound (I11).
-Rule 3: deadlines and leases are judged by the database's clock; `now()` is our clock plus the
-offset last measured.
+Rule 3: deadlines and leases are judged by the database's clock; `now()` is that clock as last
+measured, carried on by one of ours that nobody sets.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -40,6 +41,7 @@ shared by many costs less than the wait, and alone nobody waits."""
 _MAX_WAITING: Final = 10_000
 """Statements waiting in one batcher: more is an outage, and waiting longer would not help."""
 
+_CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 _TRANSIENT: Final = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
@@ -60,6 +62,11 @@ _TRANSIENT: Final = (
 
 _NOT_MIGRATED: Final = (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError)
 """Whoever starts before the migrations waits for them."""
+
+
+def _ticks() -> float:
+    """Seconds on a clock that goes on while the machine sleeps, and that nobody sets."""
+    return time.clock_gettime(_CLOCK)
 
 
 class _Translating:
@@ -86,20 +93,40 @@ class Database:
     def __init__(self, pool: asyncpg.Pool[asyncpg.Record]) -> None:
         """Made by `open_database`."""
         self._pool = pool
-        self._offset = timedelta(0)
+        self._measured, self._measured_at = datetime.now(UTC), _ticks()
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Session]:
         """A session of the pool. Raises Unavailable."""
         with _Translating():
-            async with self._pool.acquire(timeout=CONNECT_WITHIN) as session:
+            async with (
+                self._pool.acquire(timeout=CONNECT_WITHIN) as session,
+                self._given_up(session),
+            ):
                 yield session
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Session]:
         """A session in a transaction that commits when the block ends well."""
-        async with self.connection() as session, session.transaction():
+        async with (
+            self.connection() as session,
+            session.transaction(),
+            self._given_up(session),
+        ):
             yield session
+
+    @asynccontextmanager
+    async def _given_up(self, session: Session) -> AsyncIterator[None]:
+        """Drop a session that did not answer in time: its way back could take as long again.
+
+        A silent link is rarely alone, so that the others are opened afresh when they are next used.
+        """
+        try:
+            yield
+        except TimeoutError:
+            session.terminate()
+            await self._pool.expire_connections()
+            raise
 
     async def fetch(self, sql: str, *args: Any) -> list[asyncpg.Record]:
         """All rows of one statement."""
@@ -122,15 +149,17 @@ class Database:
             return await session.execute(sql, *args, timeout=STATEMENT_WITHIN)
 
     def now(self) -> datetime:
-        """The database's time, by the offset last measured."""
-        return datetime.now(UTC) + self._offset
+        """The database's time: as last measured, and what has passed since on a clock that is
+
+        never set. Whoever sets ours changes nothing.
+        """
+        return self._measured + timedelta(seconds=_ticks() - self._measured_at)
 
     async def measure_clock(self) -> None:
         """Measure the offset again; the round trip is split in half."""
-        before = datetime.now(UTC)
+        before = _ticks()
         theirs: datetime = await self.fetchval("SELECT clock_timestamp()")
-        after = datetime.now(UTC)
-        self._offset = theirs - (before + (after - before) / 2)
+        self._measured, self._measured_at = theirs, (before + _ticks()) / 2
 
     async def _keep_time(self) -> None:
         while True:

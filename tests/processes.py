@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -64,8 +64,17 @@ class System:
         await eventually(lambda: self._ready(f"http://127.0.0.1:{port}/readyz"))
         return process
 
-    def start(self, module: str, settings: dict[str, str], log: Path | None = None) -> Guarded:
-        """Start a service, and wait for nothing; `settings` come before the installation's own."""
+    def start(
+        self,
+        module: str,
+        settings: dict[str, str],
+        log: Path | None = None,
+        through: Sequence[str] = (),
+    ) -> Guarded:
+        """Start a service, and wait for nothing; `settings` come before the installation's own.
+
+        `through` is a command that becomes the service, as `env` does.
+        """
         environment = {
             "PATH": os.environ["PATH"],  # noqa: TID251 - handed on
             "DATABASE_URL": self.database_url,
@@ -77,7 +86,8 @@ class System:
             **settings,
         }
         log = log or self.folder / f"{module}-{len(self.running)}.log"
-        process = Guarded([sys.executable, "-m", module], env=environment, log=log, grace=35)
+        command = [*through, sys.executable, "-m", module]
+        process = Guarded(command, env=environment, log=log, grace=35)
         self.running.append(process)
         return process
 

@@ -97,12 +97,21 @@ class Housekeeping:
             tasks.create_task(_every(PARTITIONS_EVERY, self._maintain), name="partitions")
             for chore in self._chores:
                 tasks.create_task(_every(chore.every, chore.work), name=chore.name)
-            await self._transport.consume(
-                self._names.dead, prefetch=50, handler=self._in_task(self._bury)
-            )
-            await self._transport.consume(
-                self._names.orphans, prefetch=50, handler=self._in_task(self._adopt)
-            )
+            await self._consume(self._names.dead, self._bury)
+            await self._consume(self._names.orphans, self._adopt)
+
+    async def _consume(self, queue: str, settle: Callable[[Delivery], Awaitable[None]]) -> None:
+        """From now on, and after each reconnect; a broker that is away now ends nobody."""
+        while True:
+            try:
+                await self._transport.consume(queue, prefetch=50, handler=self._in_task(settle))
+            except Unavailable as error:
+                log.warning(
+                    "queue.not_consumed", queue=queue, reason=str(error), next="tried again"
+                )
+                await asyncio.sleep(BACK_OFF.total_seconds())
+            else:
+                return
 
     def _in_task(self, settle: Callable[[Delivery], Awaitable[None]]) -> Callable[[Delivery], None]:
         """A handler that only takes over (I9); the delivery stays ours while the ledger is away."""

@@ -6,6 +6,7 @@ line could not be written.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -25,6 +26,8 @@ log = structlog.get_logger(__name__)
 
 USER_IMPORTED: Final = "trickle_user_imported"
 """Our own type: Auth0 has none for a moved user."""
+WRITE_WITHIN: Final = 1.0
+"""Seconds that a flow waits for its line."""
 _INSERT: Final = """
 INSERT INTO logs (type, connection_id, client_id, user_id, user_name, ip, user_agent, execution_id,
                   description, scope, audience, details)
@@ -86,11 +89,14 @@ class Logs:
         self._insert = Batcher(self._insert_all)
 
     async def write(self, entry: Entry) -> None:
-        """Write; the flow goes on when that is not possible."""
+        """Write; the flow goes on when that is not possible, or takes long."""
         try:
-            await self._insert(entry)
+            async with asyncio.timeout(WRITE_WITHIN):
+                await self._insert(entry)
         except Unavailable:
             log.warning("log.lost", type=entry.type, next="the flow goes on")
+        except TimeoutError:
+            log.warning("log.late", type=entry.type, next="it is still being written")
 
     async def step(
         self,

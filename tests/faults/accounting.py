@@ -15,7 +15,7 @@ from enum import StrEnum
 from typing import Final
 from uuid import UUID
 
-from shared.contracts import Action
+from shared.contracts import Action, FailureKind
 from shared.execution_states import MAX_ATTEMPTS
 from tests.faults.store import Key, Start
 
@@ -25,10 +25,24 @@ LATE_START: Final = timedelta(seconds=1)
 """What a loaded machine may put between a runner's first instruction and our noting it."""
 
 
+_UNEXPLAINED: Final = {
+    str(kind)
+    for kind in (
+        FailureKind.MISCONFIGURED,
+        FailureKind.CONTRACT_VIOLATION,
+        FailureKind.OUT_OF_MEMORY,
+        FailureKind.EGRESS_DENIED,
+        FailureKind.TOO_LARGE,
+    )
+}
+"""What a script or a connection would be to blame for, and ours are not."""
+
+
 class Breach(StrEnum):
     """A promise that was broken."""
 
     NO_OUTCOME = "a request has no outcome"
+    UNEXPLAINED = "an outcome that no fault explains"
     OUTCOME_CHANGED = "an outcome was written twice"
     STARTED_TWICE = "a script that changes something was started twice"
     STARTED_UNCLAIMED = "a script was started whose outcome says that it never ran"
@@ -167,6 +181,9 @@ class _Books:
             if row.outcome is None:
                 text = f"{row.action} is still {row.state}, attempt {row.attempt}"
                 yield Violation(Breach.NO_OUTCOME, (execution_id,), text)
+            if row.outcome in _UNEXPLAINED:
+                text = f"{row.action} came to {row.outcome}"
+                yield Violation(Breach.UNEXPLAINED, (execution_id,), text)
         for execution_id, text in self._evidence.rewritten:
             yield Violation(Breach.OUTCOME_CHANGED, (execution_id,), text)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -272,6 +272,7 @@ async def _auth(its: Installation, owned: AsyncExitStack, number: int) -> Replic
     }
     made = await _replica(its, owned, "services.auth", f"auth-{number}", settings)
     made.url = f"http://127.0.0.1:{port}"
+    made.health = f"{made.url}/readyz"  # the other port may be ready before this one listens
     return made
 
 
@@ -280,15 +281,18 @@ async def _worker(its: Installation, owned: AsyncExitStack, number: int) -> Repl
     clock = its.system.folder / "clock" if number == 0 else None
     if clock is not None and (library := await asyncio.to_thread(_faketime)) is not None:
         clock.write_text("+0")
-        settings |= {
-            "LD_PRELOAD": str(library),
-            "FAKETIME_TIMESTAMP_FILE": str(clock),
-            "FAKETIME_CACHE_DURATION": "1",
-            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        }
+        through = [
+            "env",
+            f"LD_PRELOAD={library}",
+            f"FAKETIME_TIMESTAMP_FILE={clock}",
+            "FAKETIME_CACHE_DURATION=1",
+            "FAKETIME_DONT_FAKE_MONOTONIC=1",
+        ]
     else:
-        clock = None
-    made = await _replica(its, owned, "services.script_worker", f"worker-{number}", settings)
+        clock, through = None, []
+    made = await _replica(
+        its, owned, "services.script_worker", f"worker-{number}", settings, through
+    )
     made.clock = clock
     return made
 
@@ -299,6 +303,7 @@ async def _replica(
     module: str,
     name: str,
     settings: dict[str, str],
+    through: Sequence[str] = (),
 ) -> Replica:
     port = free_port()
     broker = await owned.enter_async_context(Proxy(its.rabbitmq.port))
@@ -310,7 +315,8 @@ async def _replica(
             "DATABASE_URL": its.postgres.url.replace(f":{its.postgres.port}", f":{database.port}"),
             "TRICKLE_METRICS_PORT": str(port),
         }
-        return its.system.start(replica.module, replica.settings | links, replica.log)
+        settings = replica.settings | links
+        return its.system.start(replica.module, settings, replica.log, through)
 
     operations = f"http://127.0.0.1:{port}"
     health, metrics = f"{operations}/readyz", f"{operations}/metrics"

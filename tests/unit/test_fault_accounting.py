@@ -107,6 +107,11 @@ BROKEN: dict[str, tuple[Evidence, Breach, tuple[UUID, ...]]] = {
         Breach.NO_OUTCOME,
         (CREATED,),
     ),
+    "misconfigured, and nothing was": (
+        evidence(recorded=rows(outcome="misconfigured"), calls=[]),
+        Breach.UNEXPLAINED,
+        (CREATED,),
+    ),
     "written twice": (
         evidence(rewritten=[(CREATED, "its outcome changed")]),
         Breach.OUTCOME_CHANGED,

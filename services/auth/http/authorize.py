@@ -228,7 +228,7 @@ async def log_in(http_request: Request) -> Response:
         password=password,
         caller=caller(http_request, client),
     )
-    answer = await app.complete(app.logins.login(login))
+    answer = await app.log_in(login)
     if isinstance(answer, Refused):
         refusal = answer.refusal
         said = refusal.error in {"invalid_grant", "unauthorized"} or refusal.result == "denied"
@@ -290,7 +290,7 @@ async def sign_up(http_request: Request) -> Response:
     try:
         user = NewUser.model_validate(names)
         work = app.signups.sign_up(connection, user, caller(http_request, client))
-        created = await app.complete(work)
+        created = await app.complete(work, connection)
     except ValidationError:
         shown |= {"problem": "That is no e-mail address or username."}
     except FlowEnded as error:

@@ -76,7 +76,7 @@ async def _authenticate(app: State, http_request: Request, asked: CrossOriginReq
     login = LoginRequest(
         connection=connection, identifier=asked.username, password=asked.password, caller=who
     )
-    answer = await app.complete(app.logins.login(login))
+    answer = await app.log_in(login)
     kind = "fcoa" if isinstance(answer, Refused) else "scoa"
     entry = Entry(
         type=kind,

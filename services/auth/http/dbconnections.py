@@ -88,7 +88,8 @@ async def signup(http_request: Request) -> Response:
     who = caller(http_request, client)
     try:
         # Owned by the application: a user who hung up has an account all the same.
-        created = await app.complete(app.signups.sign_up(connection, user, who))
+        work = app.signups.sign_up(connection, user, who)
+        created = await app.complete(work, connection)
     except FlowEnded as error:
         told = (await app.tenant.known()).flags.enable_public_signup_user_exists_error
         if error.problem is INVALID_SIGNUP and told:

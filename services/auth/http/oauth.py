@@ -176,9 +176,7 @@ async def _password(app: State, asked: PasswordRequest, client: Client, who: Cal
         connection=connection, identifier=asked.username, password=asked.password, caller=who
     )
     # Owned by the application: when the client hangs up, the import completes all the same.
-    answer = await app.complete_within(app.logins.login(login), connection.soft_deadline)
-    if answer is None:
-        return JSONResponse(UNAVAILABLE.body(), UNAVAILABLE.status, headers=later())
+    answer = await app.log_in(login)
     if isinstance(answer, Refused):
         await _log(app, "fepft", who, answer.refusal.description, user_name=asked.username)
         return refused(answer)

@@ -16,8 +16,10 @@ from services.auth.authorizations import Authorizations
 from services.auth.caller import Caller
 from services.auth.clients import Client, Clients
 from services.auth.collaborators import Collaborators
+from services.auth.connections import Connection
+from services.auth.consequences import UNAVAILABLE
 from services.auth.jobs import Jobs
-from services.auth.login import Logins
+from services.auth.login import LoginAnswer, LoginRequest, Logins, Refused
 from services.auth.refresh_tokens import RefreshTokens
 from services.auth.resets import Resets
 from services.auth.resource_servers import ResourceServers
@@ -31,6 +33,11 @@ from shared.sealing import KeyRing
 from shared.telemetry import child_traceparent
 
 T = TypeVar("T")
+AFTER_BUDGET: Final = timedelta(seconds=1)
+"""What may pass between the scripts' deadline and the answer: `executions.MARGIN`, and as much to
+take in what it came to."""
+LONGEST_BUDGET: Final = timedelta(seconds=20)
+"""Of any connection's scripts."""
 MAX_BEHIND: Final = 1000
 """Work that goes on after its answer; more is refused before it is begun."""
 
@@ -63,19 +70,30 @@ class State:
     tasks: set[asyncio.Task[Any]] = field(default_factory=set)
     draining: bool = False
 
-    async def complete(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run to the end even if our caller is cancelled; owned here until it ends."""
-        task = self._begin(work)
-        await asyncio.wait({task})
-        return task.result()
+    async def complete(self, work: Coroutine[Any, Any, T], connection: Connection | None) -> T:
+        """Run to the end even if our caller is cancelled; owned here until it ends.
 
-    async def complete_within(
-        self, work: Coroutine[Any, Any, T], within: timedelta | None
-    ) -> T | None:
-        """As `complete`, but None after `within`: the work goes on without us."""
+        Raises Unavailable a little after the deadline of the connection's scripts, whatever holds
+        the work up (I11): it goes on without its caller.
+        """
+        budget = LONGEST_BUDGET if connection is None else connection.script_budget
+        return await self._within(work, budget + AFTER_BUDGET)
+
+    async def log_in(self, login: LoginRequest) -> LoginAnswer:
+        """The same for a login, whose connection may want an answer sooner; never raises."""
+        connection = login.connection
+        within = connection.soft_deadline or connection.script_budget + AFTER_BUDGET
+        try:
+            return await self._within(self.logins.login(login), within)
+        except Unavailable:
+            return Refused(UNAVAILABLE)
+
+    async def _within(self, work: Coroutine[Any, Any, T], within: timedelta) -> T:
         task = self._begin(work)
-        await asyncio.wait({task}, timeout=None if within is None else within.total_seconds())
-        return task.result() if task.done() else None
+        await asyncio.wait({task}, timeout=within.total_seconds())
+        if not task.done():
+            raise Unavailable("no answer was known in time; the work goes on")
+        return task.result()
 
     def after_the_answer(self, work: Coroutine[Any, Any, None]) -> None:
         """Run behind the answer, so that nobody can tell by its time what was done.

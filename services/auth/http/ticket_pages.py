@@ -53,7 +53,7 @@ async def reset(http_request: Request) -> Response:
         return _reset_form(found[0], text, status=400, problem="The two passwords differ.")
     work = app.resets.confirm(text, password, caller(http_request))
     try:
-        ticket = await app.complete(work)
+        ticket = await app.complete(work, found[1])
     except FlowEnded as error:
         return _refused(found[0], text, error.problem)
     except Unavailable:
@@ -95,7 +95,9 @@ async def verify(http_request: Request) -> Response:
     if ticket is None:
         return _expired()
     try:
-        await app.complete(app.verifications.confirm(text, caller(http_request)))
+        connection = await app.its.connections.get(ticket.connection_id)
+        work = app.verifications.confirm(text, caller(http_request))
+        await app.complete(work, connection)
     except FlowEnded as error:
         if ticket.result_url is not None:
             return redirect(ticket.result_url, _result(ticket, error.problem.text, success=False))

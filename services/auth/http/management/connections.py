@@ -156,7 +156,7 @@ async def delete_connection_user(http_request: Request) -> Response:
     user = await app.its.users.find(connection.connection_id, email[:320])
     if user is not None:
         who = caller(http_request).for_client(http_request.state.client_id)
-        await app.complete(app.accounts.delete(connection, user, who))
+        await app.complete(app.accounts.delete(connection, user, who), connection)
     return Response(status_code=204)
 
 

@@ -66,7 +66,8 @@ async def create_user(http_request: Request) -> Response:
     if asked.password is None:
         raise BadBody("Missing required property: password")
     user = NewUser.model_validate(asked.model_dump(exclude_unset=True))
-    created = await app.complete(app.signups.create(connection, user, _who(http_request)))
+    work = app.signups.create(connection, user, _who(http_request))
+    created = await app.complete(work, connection)
     return JSONResponse(await _shape(http_request, created), status_code=201)
 
 
@@ -90,7 +91,7 @@ async def update_user(http_request: Request) -> Response:
     if connection is None:
         return _unknown()
     work = app.accounts.change(connection, user, given, _who(http_request))
-    return JSONResponse(await _shape(http_request, await app.complete(work)))
+    return JSONResponse(await _shape(http_request, await app.complete(work, connection)))
 
 
 async def delete_user(http_request: Request) -> Response:
@@ -99,7 +100,8 @@ async def delete_user(http_request: Request) -> Response:
     if user is not None:
         app = state(http_request)
         connection = await app.its.connections.get(user.connection_id)
-        await app.complete(app.accounts.delete(connection, user, _who(http_request)))
+        work = app.accounts.delete(connection, user, _who(http_request))
+        await app.complete(work, connection)
     return Response(status_code=204)
 
 

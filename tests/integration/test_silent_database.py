@@ -1,0 +1,57 @@
+"""A database that swallows everything: a statement costs its bound once, and not again."""
+
+from __future__ import annotations
+
+import asyncio
+from urllib.parse import urlsplit
+
+import pytest
+
+from shared import database
+from shared.database import open_database
+from shared.errors import Unavailable
+from tests.proxy import Proxy
+
+BOUND = 2.0
+
+
+@pytest.fixture(autouse=True)
+def _short_statements(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "STATEMENT_WITHIN", BOUND)
+    monkeypatch.setattr(database, "CONNECT_WITHIN", BOUND)
+
+
+async def test_a_silent_link_costs_its_bound_once(database_url: str) -> None:
+    """Its way back to the pool asked it to cancel, and waited as long again for that."""
+    loop = asyncio.get_running_loop()
+    parts = urlsplit(database_url)
+    async with Proxy(parts.port or 5432) as proxy:
+        url = database_url.replace(f":{parts.port}", f":{proxy.port}")
+        async with open_database(url, pool_size=1) as opened:
+            proxy.half_open()
+            began = loop.time()
+            with pytest.raises(Unavailable):
+                async with opened.transaction():
+                    pass
+            took = loop.time() - began
+
+            assert took < 2 * BOUND
+            assert 1 == await opened.fetchval("SELECT 1")
+
+
+async def test_the_other_links_are_not_tried_in_turn(database_url: str) -> None:
+    loop = asyncio.get_running_loop()
+    parts = urlsplit(database_url)
+    async with Proxy(parts.port or 5432) as proxy:
+        url = database_url.replace(f":{parts.port}", f":{proxy.port}")
+        async with open_database(url, pool_size=5) as opened:
+            async with asyncio.TaskGroup() as tasks:
+                for _ in range(5):
+                    tasks.create_task(opened.fetchval("SELECT pg_sleep(0.1)"))
+            proxy.half_open()
+            with pytest.raises(Unavailable):
+                await opened.fetchval("SELECT 1")
+            began = loop.time()
+
+            assert 1 == await opened.fetchval("SELECT 1")
+            assert loop.time() - began < BOUND
