@@ -16,6 +16,7 @@ from services.auth.caller import Caller
 from services.auth.collaborators import Collaborators
 from services.auth.connections import Connection
 from services.auth.credentials import end_sessions, set_password
+from services.auth.guard import Limited
 from services.auth.legacy import Turn
 from services.auth.logs import USER_IMPORTED, Entry, write
 from services.auth.problems import NOT_CHANGED, FlowEnded
@@ -45,6 +46,15 @@ class Resets:
     def __init__(self, its: Collaborators) -> None:
         """`its`: the doors of this replica."""
         self._its = its
+
+    async def admit(self, connection: Connection, email: str, caller: Caller) -> None:
+        """May somebody ask for one more mail from there? Raises Limited, Unavailable."""
+        try:
+            await self._its.guard.reset(caller.ip)
+        except Limited as error:
+            kind, text = error.refusal.log_type, error.problem.for_log
+            await self._its.logs.step(kind, connection, None, email, caller, text)
+            raise
 
     async def forgot(self, connection: Connection, email: str, caller: Caller) -> None:
         """Send the mail if there is somebody to send it to. Never raises: nobody is told."""

@@ -13,7 +13,7 @@ from typing import Any, Final
 import structlog
 
 from services.auth import metrics
-from services.auth.breaker import Breaker, Report, State, Wait
+from services.auth.breaker import DEFAULT, Breaker, Report, State, Wait
 from services.auth.connections import Connection
 from services.auth.consequences import refusal
 from services.auth.executions import Answer, Effect, Executions
@@ -44,6 +44,7 @@ class Shield:
 
     def __init__(self, executions: Executions, guard: Guard) -> None:
         """`executions` runs what is let through; `guard` keeps the connections' budgets."""
+        self.policy = DEFAULT
         self._executions = executions
         self._guard = guard
         self._breakers: dict[str, tuple[str, Breaker]] = {}
@@ -105,9 +106,9 @@ class Shield:
 
     def _of(self, connection: Connection) -> Breaker:
         """A new revision may have mended it: it starts closed."""
-        revision, breaker = self._breakers.get(connection.connection_id, ("", Breaker()))
+        revision, breaker = self._breakers.get(connection.connection_id, ("", Breaker(self.policy)))
         if revision != connection.revision:
-            breaker = Breaker()
+            breaker = Breaker(self.policy)
             self._breakers[connection.connection_id] = (connection.revision, breaker)
             self._publish(connection, breaker)
         return breaker

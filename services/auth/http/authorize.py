@@ -333,7 +333,7 @@ async def forgot(http_request: Request) -> Response:
     email = form.get("email", "")[:254]
     if email:
         who = caller(http_request, client)
-        await app.its.guard.reset(who.ip)
+        await app.resets.admit(connection, email, who)
         app.after_the_answer(app.resets.forgot(connection, email, who))
     return message(
         "Look into your mail",

@@ -119,7 +119,7 @@ async def change_password(http_request: Request) -> Response:
     identifier = asked.email or asked.username
     if identifier is None:
         raise BadBody("email is required")
-    await app.its.guard.reset(who.ip)
+    await app.resets.admit(connection, identifier, who)
     app.after_the_answer(app.resets.forgot(connection, identifier, who))
     return PlainTextResponse(SENT, media_type="text/html")
 

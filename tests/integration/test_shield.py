@@ -1,0 +1,187 @@
+"""A broken legacy store is left alone; what it denied is not asked again; denials look alike."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from services.auth.breaker import DEFAULT, Policy
+from tests.processes import eventually
+from tests.servers import Databases
+from tests.site import LOGIN, PASSWORD, Site, opened
+
+GET_USER = """function getUser(email, callback) {
+  callback(null, { user_id: 'NAME|' + email, email: email });
+}"""
+CHANGE_PASSWORD = "function changePassword(email, password, callback) { callback(null, true); }"
+SIGNUP = {"email": "new@example.com", "password": "Correct horse 43"}
+
+
+@pytest.fixture(scope="module")
+def url(databases: Databases) -> Iterator[str]:
+    found = databases.fresh()
+    yield found
+    databases.drop(found)
+
+
+@pytest.fixture(scope="module")
+async def site(url: str) -> AsyncIterator[Site]:
+    async with opened(url) as made:
+        yield made
+
+
+@pytest.fixture
+def name() -> str:
+    return f"shop-{uuid4().hex[:8]}"
+
+
+async def connect(site: Site, name: str, **options: Any) -> None:
+    scripts = {
+        "login": LOGIN.replace("user_id: 7", f"user_id: '{name}|' + email"),
+        "get_user": GET_USER.replace("NAME", name),
+        "change_password": CHANGE_PASSWORD,
+    }
+    await site.connect(name, **({"customScripts": scripts} | options))
+
+
+async def runs(site: Site, name: str) -> int:
+    return int(
+        await site.database.fetchval(
+            "SELECT count(*) FROM executions JOIN connections USING (connection_id)"
+            " WHERE name = $1",
+            name,
+        )
+    )
+
+
+@pytest.fixture
+def stays_open(site: Site) -> Iterator[None]:
+    """Breakers of connections that are made now stay open for longer than a test takes."""
+    shield = site.auth.state.its.legacy._shield
+    shield.policy = Policy(open_for=600.0)
+    yield
+    shield.policy = DEFAULT
+
+
+async def outage(site: Site, name: str) -> None:
+    for number in range(5):
+        answer = await site.login("outage", f"user{number}@example.com", realm=name)
+        assert 403 == answer.status_code, answer.text
+
+
+@pytest.mark.usefixtures("stays_open")
+async def test_an_open_breaker_says_come_back_later_and_asks_nobody(site: Site, name: str) -> None:
+    await connect(site, name)
+    await outage(site, name)
+    asked = await runs(site, name)
+    answer = await site.login("x", realm=name)
+    signup = await site.http.post(
+        "/dbconnections/signup", json=SIGNUP | {"client_id": site.client_id, "connection": name}
+    )
+
+    assert (503, "temporarily_unavailable") == (answer.status_code, answer.json()["error"])
+    assert 1 <= int(answer.headers["retry-after"]) <= 90
+    assert (503, "temporarily_unavailable") == (signup.status_code, signup.json()["code"])
+    assert asked == await runs(site, name)
+
+
+@pytest.mark.usefixtures("stays_open")
+async def test_users_already_migrated_don_t_notice(site: Site, name: str) -> None:
+    await connect(site, name)
+    assert 200 == (await site.login(PASSWORD, realm=name)).status_code
+    await outage(site, name)
+
+    assert 200 == (await site.login(PASSWORD, realm=name)).status_code
+    wrong = await site.login("x", realm=name)
+    assert (403, "invalid_grant") == (wrong.status_code, wrong.json()["error"])
+    assert 503 == (await site.login(PASSWORD, "other@example.com", realm=name)).status_code
+
+
+async def test_it_closes_when_the_store_is_back(site: Site, name: str) -> None:
+    await connect(site, name)
+    await outage(site, name)
+
+    async def imported() -> bool:
+        return (await site.login(PASSWORD, "back@example.com", realm=name)).status_code == 200
+
+    await eventually(imported)
+    assert 403 == (await site.login("x", "other@example.com", realm=name)).status_code
+
+
+@pytest.mark.usefixtures("stays_open")
+async def test_another_connection_s_breaker_stays_closed(site: Site, name: str) -> None:
+    await connect(site, name)
+    await connect(site, f"{name}-b")
+    await outage(site, name)
+
+    assert 200 == (await site.login(PASSWORD, realm=f"{name}-b")).status_code
+
+
+async def test_a_denial_is_remembered_for_that_password_alone(site: Site, name: str) -> None:
+    await connect(site, name)
+    answers = [await site.login("wrong", realm=name) for _ in range(2)]
+    assert 1 == await runs(site, name)
+
+    assert [403, 403] == [answer.status_code for answer in answers]
+    assert answers[0].json() == answers[1].json()
+    await site.login("wrong too", realm=name)
+    assert 2 == await runs(site, name)
+    assert 200 == (await site.login(PASSWORD, realm=name)).status_code
+
+
+async def test_a_failure_is_not_remembered(site: Site, name: str) -> None:
+    await connect(site, name)
+    for _ in range(2):
+        await site.login("outage", realm=name)
+
+    assert 2 == await runs(site, name)
+
+
+async def test_a_new_password_voids_what_was_denied(site: Site, name: str) -> None:
+    await connect(site, name, import_mode=False)
+    assert 200 == (await site.login(PASSWORD, realm=name)).status_code
+    await site.login("wrong", realm=name)
+    user = f"auth0|{name}|ada@example.com"
+    changed = await site.manage(
+        "PATCH", f"users/{user}", {"password": "Another horse 42", "connection": name}
+    )
+    assert 200 == changed.status_code, changed.text
+
+    before = await runs(site, name)
+    await site.login("wrong", realm=name)
+    assert before + 1 == await runs(site, name)
+
+
+async def test_nothing_is_remembered_where_it_is_switched_off(site: Site, name: str) -> None:
+    await connect(site, name, negative_cache_seconds=0)
+    for _ in range(2):
+        await site.login("wrong", realm=name)
+
+    assert 2 == await runs(site, name)
+
+
+async def test_denials_differ_in_nothing(site: Site, name: str) -> None:
+    login = LOGIN.replace("user_id: 7", f"user_id: '{name}|' + email").replace(
+        "if (password ===",
+        "if (/^nobody/.test(email)) return callback(null);\n  if (password ===",
+        1,
+    )
+    await connect(site, name, customScripts={"login": login})
+    await site.login(PASSWORD, "moved@example.com", realm=name)
+    denials = [
+        await site.login("wrong", who, realm=name)
+        for who in ("moved@example.com", "ada@example.com", "nobody@example.com", "ada@example.com")
+    ]
+
+    assert {"invalid_grant"} == {answer.json()["error"] for answer in denials}
+    assert 1 == len({_shape(answer) for answer in denials})
+
+
+def _shape(answer: httpx.Response) -> tuple[Any, ...]:
+    varied = {"x-trickle-request-id", "x-auth0-requestid"}
+    fixed = sorted((k, v) for k, v in answer.headers.items() if k not in varied)
+    return answer.status_code, answer.text, tuple(fixed), len(answer.headers)
