@@ -153,7 +153,7 @@ QUESTIONS: dict[str, tuple[Ask, tuple[str, ...]]] = {
 
 
 async def sample(
-    site: Site, ask: Ask, groups: tuple[str, ...], number: int, busy: int = 2
+    site: Site, ask: Ask, groups: tuple[str, ...], number: int, busy: int = 4
 ) -> dict[str, Seen]:
     """So many of each group, in random order, so that whatever else happens happens to all."""
     found = {group: Seen() for group in groups}
@@ -257,7 +257,7 @@ def main() -> int:
     """Run, print, write; 1 when somebody can be told apart, or the samples don't decide it."""
     parser = arguments("parity", __doc__)
     parser.add_argument(
-        "--samples", type=int, default=600, help="of each group and question (default 600)"
+        "--samples", type=int, default=400, help="of each group and question (default 400)"
     )
     parser.add_argument("--without-padding", action="store_true", help="only that: it has to fail")
     chosen = parser.parse_args()

@@ -267,6 +267,14 @@ def management() -> None:  # noqa: C901, PLR0915 - a list of calls
         link = api.tickets.verify_email(user_id=user.user_id).ticket
         check(link.startswith(f"https://{DOMAIN}/u/email-verification?ticket="), link)
 
+    def blocks_by_name() -> None:
+        check(api.user_blocks.list_by_identifier(identifier=email).blocked_for == [], "blocked")
+        api.user_blocks.delete_by_identifier(identifier=email)
+
+    def address_blocks() -> None:
+        fails(404, lambda: api.anomaly.blocks.check_ip("192.0.2.1"))
+        api.anomaly.blocks.unblock_ip("192.0.2.1")
+
     def verification_job() -> None:
         job = api.jobs.verification_email.create(user_id=user.user_id)
         check(job.type == "verification_email" and job.status == "pending", str(job))
@@ -295,6 +303,8 @@ def management() -> None:  # noqa: C901, PLR0915 - a list of calls
     call("users.update", update_user)
     call("users.logs.list", lambda: list(api.users.logs.list(user.user_id)))
     call("user_blocks.list, user_blocks.delete", blocks)
+    call("user_blocks.list_by_identifier, user_blocks.delete_by_identifier", blocks_by_name)
+    call("anomaly.blocks.check_ip: 404, anomaly.blocks.unblock_ip", address_blocks)
     call("tickets.change_password, tickets.verify_email", tickets)
     call("jobs.verification_email.create", verification_job)
     call("jobs.users_imports.create, jobs.get, jobs.errors.get", import_users)
