@@ -25,6 +25,8 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, Final
 
+import structlog
+
 from services.auth import metrics
 from services.auth.addresses import AddressLimits, counted, within
 from services.auth.budgets import EMPTY, EVERYTHING, Budget, Budgets, Charge, Standing
@@ -33,7 +35,10 @@ from services.auth.consequences import TOO_MANY_ATTEMPTS, TOO_MANY_REQUESTS, Ref
 from services.auth.problems import FlowEnded, Problem
 from services.auth.profiles import canonical
 from shared.database import Database
+from shared.errors import Unavailable
 from shared.sealing import KeyRing
+
+log = structlog.get_logger(__name__)
 
 ATTEMPTS: Final = 10
 """Denied logins of an identifier from one address, as at Auth0."""
@@ -172,15 +177,20 @@ class Guard:
         await _charge(self._budgets, [self._call(connection)])
 
     async def changed(self, connection_id: str, identifiers: Collection[str | None]) -> None:
-        """Their password is a new one: nothing counts any more, no denial is remembered."""
+        """Their password is a new one: nothing counts any more, no denial is remembered.
+
+        Never raises Unavailable: the password is changed already, and what is left over ends by
+        itself.
+        """
         known = [identifier for identifier in identifiers if identifier]
         if not known:
             return
         keys = [self._changed(connection_id, identifier) for identifier in known]
-        async with self._database.transaction() as session:
-            subjects = [self._subject(identifier) for identifier in known]
-            await session.execute(_UNBLOCK, subjects, connection_id, list(_BLOCKS))
-            await session.execute(_CHANGED, keys, _REMEMBER_CHANGE)
+        try:
+            await self._database.execute(_CHANGED, keys, _REMEMBER_CHANGE)
+            await self.unblock(known, connection_id)
+        except Unavailable as error:
+            log.warning("limits.kept", reason=str(error), next="they end by themselves")
 
     async def blocks(
         self, identifiers: Collection[str | None], connection_id: str | None = None

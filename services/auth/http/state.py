@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final, TypeVar
 
+import structlog
 from starlette.requests import Request
 
 from services.auth.accounts import Accounts
@@ -31,6 +32,8 @@ from services.auth.verification import Verifications
 from shared.errors import Unavailable
 from shared.sealing import KeyRing
 from shared.telemetry import child_traceparent
+
+log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 AFTER_BUDGET: Final = timedelta(seconds=1)
@@ -65,6 +68,7 @@ class State:
     jobs: Jobs
     trusted_proxies: Networks = ()
     """Whose `X-Forwarded-For` is believed."""
+    proxy_noticed: bool = False
     problems: Callable[[], list[str]]
     """Why we are not ready; empty when we are."""
     tasks: set[asyncio.Task[Any]] = field(default_factory=set)
@@ -135,6 +139,9 @@ def caller(
     peer = http_request.client.host if http_request.client else None
     forwarded = http_request.headers.getlist("x-forwarded-for")
     ip = caller_address(peer, forwarded, app.trusted_proxies)
+    if forwarded and not app.trusted_proxies and not app.proxy_noticed:
+        app.proxy_noticed = True
+        log.warning("proxy.not_trusted", next="its address counts as everybody's who comes by it")
     named = http_request.headers.get("auth0-forwarded-for")
     if named and authenticated and client is not None and client.speaks_for_addresses:
         address = parsed(named.partition(",")[0])
