@@ -229,6 +229,10 @@ class InProcessBroker:
             if all(binding != known for known, _ in self._bindings):
                 self._bindings.append((binding, _pattern(binding.routing_key)))
 
+    def unbind(self, binding: QueueBinding) -> None:
+        """Forget a binding, if there is one."""
+        self._bindings = [pair for pair in self._bindings if pair[0] != binding]
+
     def delete(self, name: str) -> None:
         """Delete a queue with what is in it."""
         queue = self._queues.pop(name, None)
@@ -328,6 +332,11 @@ class InProcessTransport:
         """Make the topology exist."""
         self._check_link()
         self._broker.declare(topology)
+
+    async def unbind(self, binding: QueueBinding) -> None:
+        """Send nothing of it to the queue any more."""
+        self._check_link()
+        self._broker.unbind(binding)
 
     async def delete_queue(self, name: str) -> None:
         """Delete a queue; fine if it does not exist."""

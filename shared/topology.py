@@ -1,6 +1,7 @@
 """The broker's topology as data (docs/architecture.md, "On the wire").
 
-    requests  topic   -> one quorum queue per connection, routing key = connection id
+    requests  topic   -> one quorum queue per connection, routing key = connection id; above a
+                         limit of connections, quorum queues that some share (lanes)
     dead      fanout  -> dead letters: expired, rejected, over the delivery limit (I6)
     replies   topic   -> per-replica exclusive queues, routing key = replica id;
                          alternate exchange `orphans` catches what found no replica (I7)
@@ -14,6 +15,7 @@ publishers by routing key (RabbitMQ topic permissions).
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 from typing import Final
 
@@ -23,6 +25,10 @@ DELIVERY_LIMIT: Final = 20
 """Deliveries of one request before it is dead-lettered: a safety net, not the mechanism (I6)."""
 MAX_QUEUED_REQUESTS: Final = 200
 """Requests waiting for one connection; more than a deadline's worth only expire in the queue."""
+
+LANES: Final = 64
+MAX_QUEUED_IN_LANE: Final = 5 * MAX_QUEUED_REQUESTS
+"""A lane's connections share it; the bulkhead keeps any one of them from filling it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +67,9 @@ class Names:
         """The queue that every worker consumes and nobody publishes to: its consumers are counted."""
         return f"{self.prefix}.worker"
 
-    def request_queue(self, connection_id: str) -> str:
-        """The queue of one connection."""
-        return f"{self.requests}.{connection_id}"
+    def request_queue(self, connection_id: str, lane: int | None = None) -> str:
+        """The queue of one connection: its own, or the lane that it shares."""
+        return f"{self.requests}.{connection_id if lane is None else f'lane-{lane:02}'}"
 
     def base(self) -> Topology:
         """What exists once per installation."""
@@ -82,17 +88,26 @@ class Names:
             ),
         )
 
-    def connection(self, connection_id: str) -> Topology:
+    def connection(self, connection_id: str, lane: int | None = None) -> Topology:
         """What exists per connection; declared when the connection is created."""
-        queue = self.request_queue(connection_id)
-        return Topology(
-            queues=(
-                Queue(
-                    queue,
-                    dead_letter_exchange=self.dead,
-                    delivery_limit=DELIVERY_LIMIT,
-                    max_length=MAX_QUEUED_REQUESTS,
-                ),
-            ),
-            bindings=(QueueBinding(self.requests, queue, connection_id),),
+        queues = self.queue(connection_id, lane).queues
+        return Topology(queues=queues, bindings=(self.binding(connection_id, lane),))
+
+    def queue(self, connection_id: str, lane: int | None = None) -> Topology:
+        """A connection's request queue, which gets nothing yet."""
+        queue = Queue(
+            self.request_queue(connection_id, lane),
+            dead_letter_exchange=self.dead,
+            delivery_limit=DELIVERY_LIMIT,
+            max_length=MAX_QUEUED_REQUESTS if lane is None else MAX_QUEUED_IN_LANE,
         )
+        return Topology(queues=(queue,))
+
+    def binding(self, connection_id: str, lane: int | None = None) -> QueueBinding:
+        """What sends a connection's requests to its queue."""
+        return QueueBinding(self.requests, self.request_queue(connection_id, lane), connection_id)
+
+
+def lane_of(connection_id: str) -> int:
+    """The lane of a connection that has no queue of its own: the same for everybody, for ever."""
+    return zlib.crc32(connection_id.encode()) % LANES

@@ -166,6 +166,9 @@ class Transport(Protocol):
     async def declare(self, topology: Topology) -> None:
         """Make the topology exist. Raises Unavailable, or Misconfigured where it conflicts."""
 
+    async def unbind(self, binding: QueueBinding) -> None:
+        """Send nothing of it to the queue any more; fine if it is not bound. Raises Unavailable."""
+
     async def delete_queue(self, name: str) -> None:
         """Delete a queue with what is in it; fine if it does not exist."""
 

@@ -37,6 +37,7 @@ from services.auth.http.cross_origin import PREFLIGHT
 from services.auth.http.state import State
 from services.auth.http.surface import routes
 from services.auth.jobs import Jobs
+from services.auth.lanes import Lanes
 from services.auth.legacy import Legacy
 from services.auth.login import Logins
 from services.auth.logs import Logs
@@ -129,10 +130,11 @@ async def open_auth(settings: AuthSettings, transport: Transport) -> AsyncIterat
         guard = Guard(database, ring, settings.limits)
         padding = Padding()
         shield = Shield(executions, guard)
+        lanes = Lanes(database, transport, names, settings.own_queues)
         its = Collaborators(
             database=database,
             ring=ring,
-            connections=Connections(database, ring, transport, names),
+            connections=Connections(database, ring, transport, names, lanes),
             users=Users(database, ledger, ring),
             credentials=Credentials(database, passwords),
             legacy=Legacy(shield, ledger, database, logs),
@@ -170,6 +172,7 @@ async def open_auth(settings: AuthSettings, transport: Transport) -> AsyncIterat
             database=database,
             chores=[
                 Chore("mails", timedelta(seconds=1), state.its.mails.send_due),
+                Chore("lanes", timedelta(seconds=5), lanes.tend),
                 Chore("jobs", timedelta(seconds=1), state.jobs.run_waiting),
                 Chore("limits", timedelta(minutes=10), guard.forget_old),
                 Chore("expired", timedelta(minutes=10), state.authorizations.forget_expired),

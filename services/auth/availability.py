@@ -80,8 +80,11 @@ class Availability:
         """Whether the broker takes nothing from us."""
         return self._unconfirmed >= BLOCKED_AFTER
 
-    def check(self, queue: str) -> None:
-        """Note the use of a queue. Raises Shed when a request in it would find nobody."""
+    def check(self, queue: str, *, attended: bool = False) -> None:
+        """Note the use of a queue. Raises Shed when a request in it would find nobody.
+
+        `attended`: whoever is there or not, another queue's workers take the request.
+        """
         now = _now()
         if self.blocked:
             raise shed("broker_blocked", "the broker confirms nothing", AGAIN)
@@ -90,7 +93,7 @@ class Availability:
             known = self._queues[queue] = _Queue(now)
             self._asked.set()
         known.used = now
-        if self._abandoned(known, now):
+        if not attended and self._abandoned(known, now):
             raise shed("no_worker", f"no worker consumes {queue}", AGAIN)
 
     def workers(self, queue: str) -> int:

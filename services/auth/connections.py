@@ -24,12 +24,13 @@ import structlog
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from services.auth.default_scripts import DEFAULT_SCRIPTS
+from services.auth.lanes import Lanes
 from services.auth.password_policy import PasswordOptions
 from shared.contracts import Action, Sealed
 from shared.database import Database, Session, UniqueViolation
 from shared.errors import ServiceError, Unavailable
 from shared.sealing import KeyRing
-from shared.topology import Names
+from shared.topology import Names, lane_of
 from shared.transport import Message, Transport
 
 log = structlog.get_logger(__name__)
@@ -139,6 +140,10 @@ class Connection:
     import_mode: bool
     script_budget: timedelta
     worker_concurrency: int
+    lane: int | None
+    """None: it has a request queue of its own."""
+    moving: bool
+    """Its requests may still go to another queue (`lanes`)."""
     root_attributes: str
     non_persistent_attrs: frozenset[str]
     failures_as_503: bool
@@ -197,9 +202,18 @@ class Connections:
     """Reads and writes connections; tells the broker and the workers of changes."""
 
     def __init__(
-        self, database: Database, ring: KeyRing, transport: Transport, names: Names
+        self,
+        database: Database,
+        ring: KeyRing,
+        transport: Transport,
+        names: Names,
+        lanes: Lanes | None = None,
     ) -> None:
-        """`transport` declares a connection's queue when it is created, not per request."""
+        """`transport` declares a connection's queue when it is created, not per request.
+
+        `lanes` says who shares one; none: nobody.
+        """
+        self._lanes = lanes
         self._database = database
         self._ring = ring
         self._transport = transport
@@ -262,7 +276,9 @@ class Connections:
         if merged.get("enabledDatabaseCustomization") and "customScripts" not in merged:
             merged["customScripts"] = dict(DEFAULT_SCRIPTS)
         # The queue first: a connection without one would fail its first login.
-        await self._transport.declare(self._names.connection(connection_id))
+        shares = self._lanes is not None and await self._lanes.for_new()
+        lane = lane_of(connection_id) if shares else None
+        await self._transport.declare(self._names.connection(connection_id, lane))
         try:
             async with self._database.transaction() as session:
                 revision, public, known = await self._write_revision(
@@ -271,7 +287,7 @@ class Connections:
                 await session.execute(
                     "INSERT INTO connections (connection_id, name, display_name, options, realms,"
                     " is_domain_connection, metadata, current_revision, script_budget_ms,"
-                    " worker_concurrency) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+                    " worker_concurrency, lane) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
                     *(
                         connection_id,
                         name,
@@ -280,11 +296,11 @@ class Connections:
                         list(realms or (name,)),
                     ),
                     *(is_domain_connection, json.dumps(metadata or {}), revision),
-                    *(int(known.script_timeout_seconds * 1000), known.worker_concurrency),
+                    *(int(known.script_timeout_seconds * 1000), known.worker_concurrency, lane),
                 )
                 await _enable(session, connection_id, dict.fromkeys(enabled_clients, True))
         except UniqueViolation:
-            await self._transport.delete_queue(self._names.request_queue(connection_id))
+            await self._forget(connection_id, lane)
             raise NameTaken from None
         return await self._changed(connection_id)
 
@@ -328,10 +344,16 @@ class Connections:
         self._cache.clear()
         # After the commit: what is still in the queue finds no revision, and says so.
         try:
-            await self._transport.delete_queue(self._names.request_queue(connection.connection_id))
+            await self._forget(connection.connection_id, connection.lane)
         except Unavailable:
             log.warning("queue.not_deleted", next="it stays empty and expires by policy")
         return self._database.now()
+
+    async def _forget(self, connection_id: str, lane: int | None) -> None:
+        """Its queue, or its part in one."""
+        if lane is not None:
+            await self._transport.unbind(self._names.binding(connection_id, lane))
+        await self._transport.delete_queue(self._names.request_queue(connection_id))
 
     async def enable_clients(self, connection: Connection, status: dict[str, bool]) -> None:
         """Enable and disable clients (C§7.4)."""
@@ -448,6 +470,8 @@ class Connections:
             import_mode=known.import_mode,
             script_budget=timedelta(milliseconds=row["script_budget_ms"]),
             worker_concurrency=row["worker_concurrency"],
+            lane=row["lane"],
+            moving=row["leaving"] is not None,
             root_attributes=known.set_user_root_attributes,
             non_persistent_attrs=frozenset(known.non_persistent_attrs),
             failures_as_503=known.failures_as_503,

@@ -141,8 +141,8 @@ class Executions:
         too much is in flight. `late` is called with an outcome that comes after we had to answer
         (I5).
         """
-        queue = self._names.request_queue(connection.connection_id)
-        self._availability.check(queue)
+        queue = self._names.request_queue(connection.connection_id, connection.lane)
+        self._availability.check(queue, attended=connection.moving)
         workers = self._availability.workers(queue)
         with self._bulkhead.entered(connection, workers) as passage:
             request = self._request(connection, action, arguments, client, traceparent, until)

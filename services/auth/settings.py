@@ -33,6 +33,13 @@ class AuthSettings(ServiceSettings):
         description="executions of one connection that wait at once; more are answered 503;"
         " default: what its workers can finish in time, as its scripts have lately been",
     )
+    own_queues: int = Field(
+        default=400,
+        ge=0,
+        le=10_000,
+        description="connections, the oldest first, that get a request queue of their own; the"
+        " others share lanes, because queues cost the broker memory",
+    )
     worker_grace: Budget = Field(
         default=timedelta(seconds=10),
         ge=timedelta(0),

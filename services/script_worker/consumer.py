@@ -1,4 +1,4 @@
-"""The worker's consumers: one queue per connection, as the connections come and go.
+"""The worker's consumers: the connections' queues, as the connections come, move and go.
 
 A delivery's callback only starts a task of our own and returns (I9). A slot is taken before the
 claim, so that a request this worker has no room for stays claimable by another one.
@@ -7,9 +7,9 @@ claim, so that a request this worker has no room for stays claimable by another 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
@@ -17,9 +17,9 @@ from services.script_worker import metrics
 from services.script_worker.execution import Settlement
 from services.script_worker.slots import Slots
 from shared.database import Database
-from shared.errors import ServiceError, Unavailable
+from shared.errors import Misconfigured, ServiceError, Unavailable
 from shared.topology import Names
-from shared.transport import Delivery, Subscription, Transport
+from shared.transport import Delivery, Subscription, Topology, Transport
 
 log = structlog.get_logger(__name__)
 
@@ -27,7 +27,7 @@ LOOK_EVERY: Final = 5.0
 """Seconds between looks at the table of connections, should a control message be lost."""
 
 CONNECTIONS: Final = """
-SELECT connection_id, worker_concurrency, current_revision FROM connections
+SELECT connection_id, worker_concurrency, current_revision, lane, leaving FROM connections
 WHERE current_revision IS NOT NULL ORDER BY connection_id
 """
 
@@ -36,6 +36,13 @@ WHERE current_revision IS NOT NULL ORDER BY connection_id
 class _Consumed:
     prefetch: int
     subscription: Subscription
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    prefetch: int
+    topology: Topology
+    """What it takes to be there; of a queue that is being left, nothing."""
 
 
 class Consumer:
@@ -96,8 +103,8 @@ class Consumer:
         """Take nothing new and finish what is in hand; bounded by the executions' deadlines."""
         self._draining = True
         self._changed.set()
-        for connection_id in list(self._consumed):
-            await self._stop(connection_id)
+        for queue in list(self._consumed):
+            await self._stop(queue)
         while self._tasks:
             await asyncio.wait(set(self._tasks))
 
@@ -105,17 +112,16 @@ class Consumer:
         """Consume exactly the queues that the table of connections names, then wait a little."""
         try:
             rows = await self._database.fetch(CONNECTIONS)
-            wanted = {
-                row["connection_id"]: self._prefetch(row["worker_concurrency"]) for row in rows
-            }
+            wanted = self._wanted(rows)
             self._slots.shared = len(rows) > 1
+            self._slots.most = {row["connection_id"]: row["worker_concurrency"] for row in rows}
             for row in rows:
                 self._connection_changed(row["connection_id"], row["current_revision"])
-            for connection_id in self._consumed.keys() - wanted.keys():
-                await self._stop(connection_id)
-            for connection_id, prefetch in wanted.items():
+            for queue in self._consumed.keys() - wanted.keys():
+                await self._stop(queue)
+            for queue, how in wanted.items():
                 if not self._draining:
-                    await self._start(connection_id, prefetch)
+                    await self._start(queue, how)
         except Unavailable as error:
             log.warning("connections.not_read", reason=str(error), next="read again in seconds")
         try:
@@ -125,27 +131,56 @@ class Consumer:
             return
         self._changed.clear()
 
-    def _prefetch(self, concurrency: int) -> int:
-        """More than there are slots would only be kept from other workers."""
-        return min(concurrency, self._slots.total)
+    def _wanted(self, rows: Iterable[Any]) -> dict[str, _Wanted]:
+        """The queues to consume. A connection that moves is served from both (`auth.lanes`)."""
+        wanted: dict[str, _Wanted] = {}
+        for row in rows:
+            connection_id, lane, leaving = row["connection_id"], row["lane"], row["leaving"]
+            if leaving is not None:
+                old = None if leaving < 0 else leaving
+                queue = self._names.request_queue(connection_id, old)
+                wanted.setdefault(queue, _Wanted(self._prefetch(row, old), Topology()))
+            # Who moves is bound by auth, when the time has come.
+            its = self._names.connection if leaving is None else self._names.queue
+            queue, topology = (
+                self._names.request_queue(connection_id, lane),
+                its(connection_id, lane),
+            )
+            if lane is not None and queue in wanted:  # it has more than one connection's bindings
+                others = wanted[queue].topology.bindings
+                topology = Topology(queues=topology.queues, bindings=others + topology.bindings)
+            wanted[queue] = _Wanted(self._prefetch(row, lane), topology)
+        return wanted
 
-    async def _start(self, connection_id: str, prefetch: int) -> None:
-        consumed = self._consumed.get(connection_id)
-        if consumed is not None and consumed.prefetch == prefetch:
+    def _prefetch(self, row: Any, lane: int | None) -> int:
+        """More than there are slots would only be kept from other workers.
+
+        But in a lane, where some of them may wait for their own connection's turn.
+        """
+        total = self._slots.total
+        return min(int(row["worker_concurrency"]), total) if lane is None else 2 * total
+
+    async def _start(self, queue: str, wanted: _Wanted) -> None:
+        consumed = self._consumed.get(queue)
+        if consumed is not None and consumed.prefetch == wanted.prefetch:
             return
         if consumed is not None:
-            await self._stop(connection_id)
-        await self._transport.declare(self._names.connection(connection_id))
-        subscription = await self._transport.consume(
-            self._names.request_queue(connection_id), prefetch=prefetch, handler=self._take
-        )
-        self._consumed[connection_id] = _Consumed(prefetch, subscription)
-        log.info("queue.consumed", connection_id=connection_id, prefetch=prefetch)
+            await self._stop(queue)
+        if wanted.topology.queues:
+            await self._transport.declare(wanted.topology)
+        try:
+            subscription = await self._transport.consume(
+                queue, prefetch=wanted.prefetch, handler=self._take
+            )
+        except Misconfigured:
+            return  # it was left, and is gone already
+        self._consumed[queue] = _Consumed(wanted.prefetch, subscription)
+        log.info("queue.consumed", queue=queue, prefetch=wanted.prefetch)
 
-    async def _stop(self, connection_id: str) -> None:
-        consumed = self._consumed.pop(connection_id)
+    async def _stop(self, queue: str) -> None:
+        consumed = self._consumed.pop(queue)
         await consumed.subscription.cancel()
-        log.info("queue.left", connection_id=connection_id)
+        log.info("queue.left", queue=queue)
 
     def _connections_changed(self, delivery: Delivery) -> None:
         delivery.ack()

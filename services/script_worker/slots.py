@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, OrderedDict, deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -29,6 +29,8 @@ class Slots:
         self.total = total
         self.shared = False
         """Whether several connections may come; one alone gets everything."""
+        self.most: Mapping[str, int] = {}
+        """Slots that a connection may hold at most; who is not named here, any number."""
         self._held: Counter[str] = Counter()
         self._free = total
         self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
@@ -52,6 +54,8 @@ class Slots:
 
     def _may_take(self, connection_id: str) -> bool:
         held = self._held[connection_id]
+        if held >= self.most.get(connection_id, self.total):
+            return False
         if not self.shared or not held:
             return self._free > 0
         return held < SHARE * (self._free - 1)

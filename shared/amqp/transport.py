@@ -21,7 +21,7 @@ from shared.amqp.declare import declare
 from shared.amqp.link import DRIVER_ERRORS, Generation, Link, RawChannel
 from shared.beside import beside
 from shared.errors import Misconfigured, ServiceError, Unavailable
-from shared.transport import Handler, Message, QueueFacts, Topology
+from shared.transport import Handler, Message, QueueBinding, QueueFacts, Topology
 
 log = structlog.get_logger(__name__)
 
@@ -67,6 +67,17 @@ class RabbitMQTransport:
         """Make the topology exist."""
         async with _translated(), asyncio.timeout(DECLARE_WITHIN):
             await declare(self._consuming.generation, topology)
+
+    async def unbind(self, binding: QueueBinding) -> None:
+        """Send nothing of it to the queue any more; fine if it is not bound, or there is no queue."""
+        async with _translated(), asyncio.timeout(DECLARE_WITHIN):
+            channel = await self._consuming.generation.fresh_channel()
+            try:
+                await channel.queue_unbind(binding.queue, binding.exchange, binding.routing_key)
+            except ChannelNotFoundEntity:
+                return
+            finally:
+                await channel.close()
 
     async def delete_queue(self, name: str) -> None:
         """Delete a queue; fine if it does not exist."""

@@ -475,3 +475,23 @@ async def test_a_key_longer_than_amqp_allows_is_unroutable(bench: Bench) -> None
 
     with pytest.raises(Unroutable):
         await transport.publish(bench.names.replies + "x", "k" * 300, message(), within=WITHIN)
+
+
+async def test_what_is_unbound_goes_to_the_other_queue_alone(bench: Bench) -> None:
+    """As a connection moves between its own queue and a lane."""
+    transport, own, lane = await prepared(bench), Inbox(), Inbox()
+    names = bench.names
+    await transport.declare(names.connection(CONNECTION, 7))
+    await transport.consume(names.request_queue(CONNECTION), prefetch=10, handler=own)
+    await transport.consume(names.request_queue(CONNECTION, 7), prefetch=10, handler=lane)
+    await transport.publish(names.requests, CONNECTION, message("both"), within=WITHIN)
+    copies = [await own.next(), await lane.next()]
+
+    await transport.unbind(names.binding(CONNECTION))
+    await transport.unbind(names.binding(CONNECTION))
+    await transport.unbind(names.binding("con_unknown000000000"))
+    await transport.publish(names.requests, CONNECTION, message("one"), within=WITHIN)
+
+    assert b"one" == (await lane.next()).message.body
+    assert own.queue.empty()
+    assert [b"both", b"both"] == [copy.message.body for copy in copies]

@@ -21,6 +21,8 @@ def connection(**switches: Any) -> Connection:
         "import_mode": True,
         "script_budget": timedelta(seconds=20),
         "worker_concurrency": 4,
+        "lane": None,
+        "moving": False,
         "root_attributes": "on_each_login",
         "non_persistent_attrs": frozenset(),
         "failures_as_503": False,
