@@ -58,8 +58,8 @@ class System:
 
     async def worker(self, **settings: str) -> Guarded:
         """Start a worker and wait until it consumes."""
-        port = free_port()
-        given = {"TRICKLE_METRICS_PORT": str(port), **settings}
+        port = settings.get("TRICKLE_METRICS_PORT") or str(free_port())
+        given = {**settings, "TRICKLE_METRICS_PORT": port}
         process = self.start("services.script_worker", given)
         await eventually(lambda: self._ready(f"http://127.0.0.1:{port}/readyz"))
         return process

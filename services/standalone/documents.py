@@ -23,11 +23,14 @@ from services.auth.http.surface import OPERATIONS
 from services.auth.settings import AuthSettings
 from services.script_worker.settings import WorkerSettings
 from services.standalone import asyncapi
+from services.standalone.dashboards.boards import BOARDS
 from services.standalone.lint.rules import RULES
 from shared.execution_states import render_markdown
 from shared.settings import ServiceSettings, env_name
 
 DOCS: Final = Path(__file__).parents[2] / "docs"
+_DASHBOARDS: Final = "../deploy/chart/files/dashboards"
+"""Where the chart takes files from."""
 _BY: Final = "by `./dev docs`; do not edit."
 _METRICS: Final[dict[str, ModuleType]] = {
     "auth": services.auth.metrics,
@@ -47,6 +50,7 @@ def documents() -> dict[str, str]:
         "contracts/openapi.json": _json(openapi.document(OPERATIONS, "https://auth.example/")),
         "contracts/execution-request.schema.json": _schema("ExecutionRequest"),
         "contracts/execution-result.schema.json": _schema("ExecutionResult"),
+        **{f"{_DASHBOARDS}/{name}.json": _json(board.json()) for name, board in BOARDS.items()},
     }
 
 

@@ -1,0 +1,1 @@
+"""Grafana's dashboards, from code: `./dev docs` writes them where the chart takes them from."""
