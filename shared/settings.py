@@ -87,6 +87,12 @@ class ServiceSettings(BaseSettings):
         ge=timedelta(0),
         description="how long a starting service waits for the broker and the migrated database",
     )
+    otlp_endpoint: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^\s@]+$",
+        description="an OpenTelemetry collector's OTLP/HTTP base URL, e.g. `http://collector:4318`;"
+        " nothing is traced without one",
+    )
     drain_budget: Budget = Field(
         default=timedelta(seconds=30),
         gt=timedelta(0),

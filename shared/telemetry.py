@@ -116,12 +116,21 @@ def new_traceparent() -> str:
     return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
 
 
-def child_traceparent(incoming: str | None) -> str:
-    """Continue the caller's trace under a span of our own; a malformed one starts a new trace."""
+def known_traceparent(incoming: str | None) -> str | None:
+    """What a caller sent, if it is one (W3C Trace Context, section 3.2); else nothing."""
     match = _TRACEPARENT.match(incoming or "")
     if match is None or set(match[1]) == {"0"} or set(match[2]) == {"0"}:
+        return None
+    return match[0]
+
+
+def child_traceparent(incoming: str | None) -> str:
+    """Continue the caller's trace under a span of our own; a malformed one starts a new trace."""
+    known = known_traceparent(incoming)
+    if known is None:
         return new_traceparent()
-    return f"00-{match[1]}-{secrets.token_hex(8)}-{match[3]}"
+    version, trace, _, flags = known.split("-")
+    return f"{version}-{trace}-{secrets.token_hex(8)}-{flags}"
 
 
 async def watch_loop() -> None:

@@ -57,9 +57,11 @@ from services.auth.tickets import Tickets
 from services.auth.tokens import Tokens
 from services.auth.users import Users
 from services.auth.verification import Verifications
+from shared import tracing
 from shared.database import Database, open_database
 from shared.errors import SchemaMissing, Unavailable
 from shared.ledger import Ledger
+from shared.telemetry import known_traceparent
 from shared.topology import Names
 from shared.transport import Transport
 
@@ -301,7 +303,16 @@ class _Observed:
         began = perf_counter()
         metrics.HTTP_IN_FLIGHT.inc()
         try:
-            with structlog.contextvars.bound_contextvars(request_id=request_id):
+            with (
+                tracing.span(
+                    f"{_method(scope['method'])} {_template(scope)}",
+                    kind="server",
+                    parent=known_traceparent(Headers(scope=scope).get("traceparent")),
+                ) as opened,
+                structlog.contextvars.bound_contextvars(
+                    request_id=request_id, **_trace(opened.traceparent)
+                ),
+            ):
                 if cross_origin.is_preflight(scope) and shared:
                     await send_with_headers(
                         {"type": "http.response.start", "status": 204, "headers": PREFLIGHT}
@@ -313,10 +324,16 @@ class _Observed:
                     await refusal(scope, receive, send_with_headers)
                     return
                 await self._app(scope, receive, send_with_headers)
+                opened.note(status=status)
         finally:
             metrics.HTTP_IN_FLIGHT.dec()
             labels = (_template(scope), _method(scope["method"]), f"{status // 100}xx")
             metrics.HTTP_SECONDS.labels(*labels).observe(perf_counter() - began)
+
+
+def _trace(traceparent: str | None) -> dict[str, str]:
+    found = tracing.trace_id(traceparent)
+    return {} if found is None else {"trace_id": found}
 
 
 def _template(scope: Scope) -> str:

@@ -25,6 +25,7 @@ from services.auth import metrics
 from services.auth.availability import AGAIN, Availability
 from services.auth.bulkhead import Bulkhead, Shed, shed
 from services.auth.connections import Connection
+from shared import tracing
 from shared.contracts import (
     MAX_MESSAGE_BYTES,
     Action,
@@ -144,8 +145,14 @@ class Executions:
         queue = self._names.request_queue(connection.connection_id, connection.lane)
         self._availability.check(queue, attended=connection.moving)
         workers = self._availability.workers(queue)
-        with self._bulkhead.entered(connection, workers) as passage:
-            request = self._request(connection, action, arguments, client, traceparent, until)
+        with (
+            self._bulkhead.entered(connection, workers) as passage,
+            tracing.span(f"execution {action}", kind="client", parent=traceparent) as opened,
+        ):
+            request = self._request(
+                connection, action, arguments, client, opened.traceparent, until
+            )
+            opened.note(execution_id=str(request.execution_id))
             loop = asyncio.get_running_loop()
             pending = _Pending(request, connection, queue, loop.create_future())
             began = loop.time()
@@ -156,6 +163,7 @@ class Executions:
             finally:
                 metrics.RPC_IN_FLIGHT.dec()
                 self._pending.pop(request.execution_id, None)
+            opened.note(outcome=str(answer.result.outcome.kind), attempt=answer.result.attempt)
             ran = answer.result.timings.ran
             passage.ended(timedelta(seconds=loop.time() - began) - ran, ran)
         seconds = loop.time() - began
@@ -231,12 +239,13 @@ class Executions:
             headers={"traceparent": request.traceparent} if request.traceparent else {},
         )
         try:
-            await self._transport.publish(
-                self._names.requests,
-                request.connection_id,
-                message,
-                within=min(PUBLISH_WITHIN, left),
-            )
+            with tracing.span("publish request", kind="producer"):
+                await self._transport.publish(
+                    self._names.requests,
+                    request.connection_id,
+                    message,
+                    within=min(PUBLISH_WITHIN, left),
+                )
         except Unconfirmed:
             metrics.PUBLISHED.labels("requests", "timeout").inc()
             self._availability.timed_out()

@@ -41,6 +41,7 @@ from services.auth.passwords import Passwords, is_foreign
 from services.auth.profiles import InvalidProfile, Profile, canonical, normalise
 from services.auth.shield import BreakerOpen, Shield
 from services.auth.users import DeletedHere, IdentifierTaken, User, Users
+from shared import tracing
 from shared.contracts import Action, Denied, ExecutionResult, Failed, Succeeded
 from shared.errors import Unavailable
 from shared.ledger import Ledger
@@ -283,9 +284,10 @@ class Logins:
         # Here addresses and usernames are kept in lower case; a legacy store's stay as they are.
         profile = profile.lowered()
         password_hash = await self._passwords.hash(request.password)
-        user = await self._users.import_user(
-            connection, profile, password_hash, execution_id, entry
-        )
+        with tracing.span("import user", execution_id=str(execution_id)):
+            user = await self._users.import_user(
+                connection, profile, password_hash, execution_id, entry
+            )
         metrics.MIGRATIONS.labels(label, "imported").inc()
         log.info("user.imported", user_id=user.user_id, execution_id=str(execution_id))
         return user

@@ -19,6 +19,7 @@ from shared.errors import ServiceError
 from shared.lifecycle import Stop, StoppedEarly, stop_on_signals
 from shared.retry import opened
 from shared.telemetry import metrics_server, serve_http
+from shared.tracing import traced
 
 log = structlog.get_logger(__name__)
 
@@ -29,7 +30,7 @@ class BackgroundEnded(ServiceError):
 
 async def serve(settings: AuthSettings) -> int:
     """Serve until a signal, then drain."""
-    with stop_on_signals() as stop:
+    with stop_on_signals() as stop, traced("auth", settings.otlp_endpoint):
         try:
             await _serve(settings, stop)
         except StoppedEarly:

@@ -25,6 +25,7 @@ from services.script_worker import metrics
 from services.script_worker.leases import LeaseLost, Leases
 from services.script_worker.pool import Pool, Run, Value
 from services.script_worker.revisions import Revisions
+from shared import tracing
 from shared.contracts import (
     MAX_MESSAGE_BYTES,
     Binding,
@@ -83,8 +84,18 @@ async def execute(body: bytes, arrived: float, its: Collaborators) -> Settlement
     except Undecodable as error:
         log.warning("delivery.rejected", reason=str(error), next="auth decides its dead letter")
         return Settlement.REJECT
-    with structlog.contextvars.bound_contextvars(
-        execution_id=str(request.execution_id), traceparent=request.traceparent
+    with (
+        tracing.span(
+            f"execute {request.action}",
+            kind="consumer",
+            parent=request.traceparent,
+            execution_id=str(request.execution_id),
+            connection_id=request.connection_id,
+        ),
+        structlog.contextvars.bound_contextvars(
+            execution_id=str(request.execution_id),
+            trace_id=tracing.trace_id(request.traceparent),
+        ),
     ):
         try:
             return await _Execution(request, arrived, its).settle()
@@ -116,9 +127,10 @@ class _Execution:
 
     async def settle(self) -> Settlement:
         while True:
-            claim = await self._from_ledger(
-                lambda: self._its.ledger.claim(self._request, self._its.worker), timedelta(0)
-            )
+            with tracing.span("claim"):
+                claim = await self._from_ledger(
+                    lambda: self._its.ledger.claim(self._request, self._its.worker), timedelta(0)
+                )
             match claim:
                 case Granted():
                     result = await self._decide_by_running(claim)
@@ -155,9 +167,13 @@ class _Execution:
         deadline = granted + claim.remaining.total_seconds()
         waited = timedelta(seconds=granted - self._arrived)
         queued = max(self._its.database.now() - self._request.requested_at - waited, timedelta(0))
+        asked = self._request.requested_at
+        tracing.passed("queue", parent=self._request.traceparent, began=asked, ended=asked + queued)
         try:
-            async with self._its.leases.hold(self._request.execution_id, claim.attempt):
-                run = await self._run(deadline)
+            with tracing.span("script", attempt=claim.attempt) as opened:
+                async with self._its.leases.hold(self._request.execution_id, claim.attempt):
+                    run = await self._run(deadline)
+                opened.note(warm=run.runner is not None and run.runner.warm)
         except LeaseLost:
             return None
         # Outside the lease's keep: a renewal that finds the row decided must not take that for a
@@ -256,9 +272,10 @@ class _Execution:
             headers={"traceparent": request.traceparent} if request.traceparent else {},
         )
         try:
-            await its.transport.publish(
-                its.names.replies, request.reply_to, message, within=PUBLISH_WITHIN
-            )
+            with tracing.span("publish result", kind="producer"):
+                await its.transport.publish(
+                    its.names.replies, request.reply_to, message, within=PUBLISH_WITHIN
+                )
         except Unavailable:
             metrics.RESULTS.labels("failed").inc()
             raise

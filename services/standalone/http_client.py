@@ -6,6 +6,7 @@ import asyncio
 import json
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -23,14 +24,22 @@ class Answer:
 
 
 async def call(
-    method: str, url: str, *, body: Any = None, bearer: str | None = None, wait: float = _WAIT
+    method: str,
+    url: str,
+    *,
+    body: Any = None,
+    bearer: str | None = None,
+    headers: Mapping[str, str] | None = None,
+    wait: float = _WAIT,
 ) -> Answer:
     """Send one request, without blocking the loop. Raises OSError when nobody listens."""
-    return await asyncio.to_thread(_call, method, url, body, bearer, wait)
+    return await asyncio.to_thread(_call, method, url, body, bearer, headers or {}, wait)
 
 
-def _call(method: str, url: str, body: Any, bearer: str | None, wait: float) -> Answer:
-    headers = {"accept": "application/json"}
+def _call(
+    method: str, url: str, body: Any, bearer: str | None, more: Mapping[str, str], wait: float
+) -> Answer:
+    headers = {"accept": "application/json", **more}
     data = None
     if body is not None:
         data = json.dumps(body).encode()

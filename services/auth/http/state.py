@@ -29,6 +29,7 @@ from services.auth.signup import Signups
 from services.auth.tenant import Tenant
 from services.auth.tokens import Tokens
 from services.auth.verification import Verifications
+from shared import tracing
 from shared.errors import Unavailable
 from shared.sealing import KeyRing
 from shared.telemetry import child_traceparent
@@ -150,5 +151,5 @@ def caller(
         client_id=None if client is None else client.client_id,
         ip=ip,
         user_agent=http_request.headers.get("user-agent", "")[:512] or None,
-        traceparent=child_traceparent(http_request.headers.get("traceparent")),
+        traceparent=tracing.current() or child_traceparent(http_request.headers.get("traceparent")),
     )
