@@ -82,6 +82,7 @@ class System:
             "TRICKLE_KEY_RING": self.ring,
             "TRICKLE_BROKER_PREFIX": self.prefix,
             "TRICKLE_METRICS_PORT": "0",
+            "TRICKLE_EGRESS_TO_OWN_DATABASE": "true",  # the legacy store is on it
             "TRICKLE_SHUTDOWN_DELAY": "0",
             **settings,
         }

@@ -110,6 +110,7 @@ async def opened(database_url: str, **settings: str) -> AsyncIterator[Site]:
         "DATABASE_URL": database_url,
         "TRICKLE_KEY_RING": KeyRing.generate(),
         "TRICKLE_ISSUER": ISSUER,
+        "TRICKLE_EGRESS_TO_OWN_DATABASE": "true",  # the legacy store is on it
         **settings,
     }
     broker = InProcessBroker()

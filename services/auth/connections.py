@@ -28,6 +28,7 @@ from services.auth.lanes import Lanes
 from services.auth.password_policy import PasswordOptions
 from shared.contracts import Action, Sealed
 from shared.database import Database, Session, UniqueViolation
+from shared.egress import MAX_LISTED, Destination
 from shared.errors import ServiceError, Unavailable
 from shared.sealing import KeyRing
 from shared.topology import Names, lane_of
@@ -115,6 +116,15 @@ class Options(PasswordOptions):
     """How long a user must be quiet there until that count begins anew."""
     legacy_calls_per_second: float = Field(default=100, gt=0, le=100_000)
     negative_cache_seconds: float = Field(default=30, ge=0, le=60)
+    egress_allow: list[str] | None = Field(default=None, max_length=MAX_LISTED)
+    """`host:port` that the scripts may connect to; without it, what the worker's operator allows."""
+
+    @field_validator("egress_allow")
+    @classmethod
+    def _destinations_are_readable(cls, listed: list[str] | None) -> list[str] | None:
+        for each in listed or ():
+            Destination.parse(each)
+        return listed
 
     @field_validator("customScripts")
     @classmethod
@@ -396,7 +406,7 @@ class Connections:
         }
         await session.execute(
             "INSERT INTO connection_revisions (connection_id, revision, scripts, configuration,"
-            " with_context, magic_globals) VALUES ($1, $2, $3, $4, $5, $6)"
+            " with_context, magic_globals, egress) VALUES ($1, $2, $3, $4, $5, $6, $7)"
             " ON CONFLICT (connection_id, revision) DO UPDATE SET configuration = excluded.configuration",
             connection_id,
             revision,
@@ -404,6 +414,7 @@ class Connections:
             json.dumps(sealed),
             known.enable_script_context,
             known.magic_globals,
+            None if known.egress_allow is None else json.dumps(known.egress_allow),
         )
         public = {
             name: value
@@ -424,6 +435,8 @@ class Connections:
         parts: list[Any] = [known.customScripts, configuration, known.enable_script_context]
         if known.magic_globals:
             parts.append("magic_globals")
+        if known.egress_allow is not None:
+            parts.append({"egress_allow": known.egress_allow})
         content = json.dumps(parts, sort_keys=True).encode()
         key = self._ring.keyed_hash_key("revision")
         return hmac.new(key, content, hashlib.sha256).hexdigest()[:32]

@@ -13,6 +13,7 @@ import structlog
 
 from services.script_worker import metrics
 from services.script_worker.consumer import CONNECTIONS, Consumer
+from services.script_worker.egress import Egress
 from services.script_worker.execution import Collaborators, execute
 from services.script_worker.leases import Leases
 from services.script_worker.node_process import NodeCommand
@@ -20,7 +21,7 @@ from services.script_worker.pool import Pool, PoolLimits
 from services.script_worker.revisions import Revisions
 from services.script_worker.sandbox.levels import Level
 from services.script_worker.settings import WorkerSettings
-from services.script_worker.spawner import Isolation
+from services.script_worker.spawner import Isolation, Spawner
 from shared.database import open_database
 from shared.errors import Misconfigured
 from shared.ledger import Ledger
@@ -80,6 +81,7 @@ class Worker:
             metrics.CONNECTED.set(self._transport.connected)
             for state, number in self._pool.states().items():
                 metrics.RUNNERS.labels(state).set(number)
+            await self._pool.look_up_own_services()
             await asyncio.sleep(_GAUGE_EVERY)
 
 
@@ -95,7 +97,8 @@ async def open_worker(settings: WorkerSettings, transport: Transport) -> AsyncIt
         ledger = await owned.enter_async_context(Ledger(database))
         pool = await owned.enter_async_context(_pool(settings, str(worker)))
         isolation = await pool.isolation()
-        require(isolation, settings.isolation_required)
+        require(isolation, settings)
+        _publish(isolation)
         leases = Leases(ledger, worker)
         its = Collaborators(
             worker=worker,
@@ -120,22 +123,40 @@ async def open_worker(settings: WorkerSettings, transport: Transport) -> AsyncIt
         yield Worker(consumer, leases, pool, transport, isolation.level)
 
 
-def require(isolation: Isolation, least: Level) -> None:
-    """Publish the level. Raises Misconfigured when it is below what the operator asks for."""
-    metrics.observe_isolation(isolation.level)
-    missing = {pieces: list(what) for pieces, what in isolation.missing.items()}
+async def examine_isolation(settings: WorkerSettings) -> Isolation:
+    """Try what this machine gives, with a launcher for that alone. Raises as `require` does."""
+    command = NodeCommand.installed(node=settings.node, modules=settings.modules)
+    spawner = Spawner(await Egress(settings.egress_rules).order(command.order()))
+    try:
+        found = await spawner.isolation()
+    finally:
+        await spawner.close()
+    require(found, settings)
+    return found
+
+
+def require(isolation: Isolation, settings: WorkerSettings) -> None:
+    """Raises Misconfigured when the level is below what the operator asks for."""
+    least = settings.isolation_required
+    if settings.egress_default == "deny":
+        least = Level.FULL
     if isolation.level.rank < least.rank:
         raise Misconfigured(
             f"this machine isolates scripts at level {isolation.level}, and"
-            f" TRICKLE_ISOLATION_REQUIRED is {least}. Tried, and what failed: {missing}."
+            f" {least} is required (TRICKLE_ISOLATION_REQUIRED, or TRICKLE_EGRESS_DEFAULT, which"
+            f" takes the full one to deny). Tried, and what failed: {dict(isolation.missing)}."
             " docs/security.md says what each level needs from the kernel."
         )
+
+
+def _publish(isolation: Isolation) -> None:
+    metrics.observe_isolation(isolation.level)
     complete = isolation.level is Level.FULL
     (log.info if complete else log.warning)(
         "isolation.level",
         level=str(isolation.level),
         pieces=list(isolation.pieces),
-        missing=missing,
+        missing=dict(isolation.missing),
         next="scripts run" if complete else "scripts run with less around them: docs/security.md",
     )
 
@@ -149,4 +170,10 @@ def _pool(settings: WorkerSettings, worker: str) -> Pool:
         max_processes_per_connection=settings.processes_per_connection,
         blanks=settings.blanks,
     )
-    return Pool(command, limits=limits, observe=metrics.observe_pool, worker=worker)
+    return Pool(
+        command,
+        limits=limits,
+        observe=metrics.observe_pool,
+        worker=worker,
+        egress=Egress(settings.egress_rules),
+    )

@@ -19,6 +19,8 @@ class Bundle:
     with_context: bool = False
     magic_globals: bool = False
     """Whether `mysql`, `request` and their like are there without `require` (C§4.4)."""
+    egress: tuple[str, ...] | None = None
+    """`host:port` that its scripts may connect to; None: whatever the worker allows."""
 
     @property
     def key(self) -> tuple[str, str]:

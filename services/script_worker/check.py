@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-from services.script_worker.app import require
+from services.script_worker.app import examine_isolation
 from services.script_worker.node_process import NodeCommand
 from services.script_worker.settings import WorkerSettings
-from services.script_worker.spawner import Spawner
 from shared.amqp import open_transport
 from shared.database import open_database
 from shared.errors import Misconfigured
@@ -40,13 +39,7 @@ async def check(settings: WorkerSettings) -> int:
 
 
 async def _isolation(settings: WorkerSettings) -> str:
-    command = NodeCommand.installed(node=settings.node, modules=settings.modules)
-    spawner = Spawner(command.order())
-    try:
-        found = await spawner.isolation()
-    finally:
-        await spawner.close()
-    require(found, settings.isolation_required)
+    found = await examine_isolation(settings)
     failed = "".join(f"; {pieces}: {', '.join(what)}" for pieces, what in found.missing.items())
     return f"level {found.level} ({', '.join(found.pieces) or 'limits alone'}){failed}"
 

@@ -281,6 +281,11 @@ class NodeProcess(asyncio.Protocol):
                     connected=self._connected,
                 )
 
+    def grant(self, grant: Grant) -> None:
+        """What its scripts may connect to, from now on; before, nothing."""
+        if self._spawner is not None and self._child is not None:
+            self._spawner.grant(self._child, grant)
+
     async def bind(self, bundle: Bundle, deadline: float) -> Answer:
         """Give it its scripts; afterwards it belongs to this bundle for life."""
         data = frames.bind(
@@ -289,8 +294,6 @@ class NodeProcess(asyncio.Protocol):
             with_context=bundle.with_context,
             magic_globals=bundle.magic_globals,
         )
-        if self._spawner is not None and self._child is not None:
-            self._spawner.grant(self._child, Grant())  # before its scripts can ask for anything
         answer = await self._ask(data, None, deadline)
         if isinstance(answer.frame, Bound):
             self._note_mapped(answer.frame.mapped)

@@ -23,6 +23,7 @@ from typing import Any, Final, Literal, Self
 import structlog
 
 from services.script_worker.bundle import Bundle
+from services.script_worker.egress import Egress
 from services.script_worker.frames import (
     BindError,
     Broken,
@@ -40,6 +41,7 @@ from services.script_worker.node_process import (
 )
 from services.script_worker.preload import Preload
 from services.script_worker.redaction import ConfigurationForms, Redactor, Secrets
+from services.script_worker.sandbox.levels import Level
 from services.script_worker.spawner import Connect, Isolation, Spawner
 from services.script_worker.verdicts import (
     Value,
@@ -246,8 +248,10 @@ class Pool:
         limits: PoolLimits | None = None,
         observe: Observe = _unobserved,
         worker: str = "",
+        egress: Egress | None = None,
     ) -> None:
         self._command = command
+        self._egress = egress or Egress()
         self._limits = limits or PoolLimits()
         self._observe = observe
         self._worker = worker
@@ -275,6 +279,7 @@ class Pool:
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
+        self._spawner.order(await self._egress.order(self._command.order()))
         self._spawner.start()
         await self._tasks.__aenter__()
         self._tasks.create_task(self._tend(), name="pool.tend")
@@ -339,6 +344,10 @@ class Pool:
         """What this machine gives. Raises NotSpawned."""
         return await self._spawner.isolation()
 
+    async def look_up_own_services(self) -> None:
+        """Our broker and database may have moved; runners are held off their new addresses."""
+        self._spawner.order(await self._egress.order(self._command.order()))
+
     def revision_changed(self, connection_id: str, current: str) -> None:
         """From now on runners of this connection's other revisions go, when they are idle."""
         self._current[connection_id] = current
@@ -398,11 +407,18 @@ class Pool:
         process = lease.process
         self._observe(Leased(lease.source))
         if lease.source == "warm":
+            if not self._egress.is_open(call.bundle):
+                process.grant(await self._egress.grant(call.bundle))  # its names may have moved
             return None
         if not await self._started(lease, call.deadline):
             return _unavailable("no runner started in time", started=False)
         process.on_late = lambda broken: self._late(lease.shelf, broken)
         process.on_connect = lambda connect: self._note_connect(lease.shelf, connect)
+        grant = await self._egress.grant(call.bundle)
+        if not grant.open and (await self._spawner.isolation()).level is not Level.FULL:
+            message = "this worker can't hold scripts to a list of destinations"
+            return Answer(failure=Failed.of(Detail.CONNECT_DENIED, message), started=False)
+        process.grant(grant)  # before its scripts can ask for anything
         answer = await process.bind(call.bundle, call.deadline)
         if isinstance(answer.frame, BindError):
             answer.failure = bind_failure(answer.frame)

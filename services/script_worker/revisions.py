@@ -11,18 +11,19 @@ import json
 from collections import OrderedDict
 from typing import Any, Final
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter
+from pydantic import BaseModel, ConfigDict, TypeAdapter, field_validator
 
 from services.script_worker.bundle import Bundle
 from shared.contracts import Action, Sealed
 from shared.database import Database
+from shared.egress import Destination
 from shared.sealing import KeyRing
 
 CACHED_REVISIONS: Final = 512
 """A bundle is at most some hundred kilobytes; 512 cover the connections of a busy worker."""
 
 _SELECT: Final = """
-SELECT scripts, configuration, with_context, magic_globals FROM connection_revisions
+SELECT scripts, configuration, with_context, magic_globals, egress FROM connection_revisions
 WHERE connection_id = $1 AND revision = $2
 """
 
@@ -36,6 +37,14 @@ class _Row(BaseModel):
     configuration: dict[str, Sealed]
     with_context: bool
     magic_globals: bool = False
+    egress: tuple[str, ...] | None = None
+
+    @field_validator("egress")
+    @classmethod
+    def _is_destinations(cls, listed: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        for each in listed or ():
+            Destination.parse(each)
+        return listed
 
 
 _ROW: Final = TypeAdapter(_Row)
@@ -70,7 +79,7 @@ class Revisions:
         return bundle
 
     def _open(self, connection_id: str, revision: str, row: dict[str, Any]) -> Bundle:
-        for column in ("scripts", "configuration"):
+        for column in ("scripts", "configuration", "egress"):
             if isinstance(row[column], str):  # asyncpg hands jsonb over as text
                 row[column] = json.loads(row[column])
         stored = _ROW.validate_python(row)
@@ -87,4 +96,5 @@ class Revisions:
             configuration=configuration,
             with_context=stored.with_context,
             magic_globals=stored.magic_globals,
+            egress=stored.egress,
         )

@@ -166,9 +166,10 @@ class Spawner:
         return self._isolation.result()
 
     def order(self, order: Order) -> None:
-        """Other addresses of our own services; nothing else changes."""
-        self._order = order
-        self._send(self._confine(order))
+        """What to put around children; later only addresses of our own services may differ."""
+        if order != self._order:
+            self._order = order
+            self._send(self._confine(order))
 
     def _confine(self, order: Order) -> dict[str, Any]:
         message: dict[str, Any] = {"confine": asdict(order)}

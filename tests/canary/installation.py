@@ -207,6 +207,7 @@ async def installed(
     settings = {
         "DATABASE_URL": postgres.url,
         "AMQP_URL": broker.url,
+        "TRICKLE_EGRESS_TO_OWN_DATABASE": "true",  # the legacy store is on it
         "TRICKLE_KEY_RING": f"k1:{base64.b64encode(key).decode()}",
         "TRICKLE_SMTP_URL": f"smtp://mailer:{quote(mailer.password)}@{address}",
     }
