@@ -74,7 +74,7 @@ SAMPLED_PER_TICK: Final = 4
 LINGER: Final = 0.25
 """Seconds after its last call before a spotless runner is killed: scripts may still be saying
 goodbye to their database (`finally { await client.end() }`), which is normal (C§4.1)."""
-BUSY_WHILE_IDLE: Final = 0.5
+BUSY_WHILE_IDLE: Final = 0.2
 """Of a core, by a runner that nobody asks anything: a script left threads or timers at work that
 no call is charged for. An honest one uses next to nothing between calls."""
 GONE_WITHIN: Final = 5.0

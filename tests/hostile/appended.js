@@ -9,7 +9,7 @@ function report(callback, attempts) {
       const end = await Promise.race([attempt(), late]);
       cameTo[name] = typeof end === 'string' ? end.slice(0, 100) : 'done';
     } catch (error) {
-      cameTo[name] = `${error?.cause?.code ?? error?.code ?? error?.name ?? error}`;
+      cameTo[name] = `${error?.cause?.code || error?.code || error?.name || error}`;
     }
   });
   Promise.all(all).then(() => callback(null, { user_id: 'attempted', came_to: cameTo }));

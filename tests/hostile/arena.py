@@ -14,6 +14,7 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,7 +24,7 @@ from services.script_worker.pool import Pool, PoolEvent, PoolLimits, Run
 from services.script_worker.verdicts import Value
 from shared.contracts import Action
 
-SETTLES_WITHIN: Final = 15.0
+SETTLES_WITHIN: Final = 10.0
 METADATA: Final = "127.0.0.66"
 """Stands in for the cloud's metadata address: tests never go near the real one."""
 BAIT: Final = f"bait-{secrets.token_hex(16)}"
@@ -37,6 +38,7 @@ function login(email, password, callback) {
   callback(null, { user_id: 'neighbour', calls, poisoned, secret: configuration.secret });
 }
 """
+_PASSING: Final = {"pool.refill", "pool.start"}
 _TEMPORARY: Final = (Path("/tmp"), Path("/dev/shm"), Path("/"))  # noqa: S108 - looked at only
 
 
@@ -46,6 +48,7 @@ class Visitors:
     def __init__(self) -> None:
         self.seen: list[str] = []
         self._servers: list[asyncio.Server] = []
+        self._sockets: list[socket.socket] = []
         self._datagrams: list[asyncio.DatagramTransport] = []
 
     async def listen(self, what: str, host: str = "127.0.0.1") -> int:
@@ -57,6 +60,17 @@ class Visitors:
     async def listen_unix(self, what: str, path: str) -> None:
         """A unix socket; a path that begins with NUL is abstract."""
         self._servers.append(await asyncio.start_unix_server(self._noting(what), path))
+
+    def hang(self) -> int:
+        """A TCP port where connects neither succeed nor fail: its queue is full."""
+        server = socket.create_server(("127.0.0.1", 0), backlog=0)
+        self._sockets.append(server)
+        for _ in range(2):
+            waiting = socket.socket()
+            self._sockets.append(waiting)
+            waiting.setblocking(False)  # noqa: FBT003 - takes no keyword
+            waiting.connect_ex(server.getsockname())
+        return int(server.getsockname()[1])
 
     async def receive(self, what: str) -> int:
         """A UDP port."""
@@ -76,6 +90,8 @@ class Visitors:
 
     async def close(self) -> None:
         """End all."""
+        for each in self._sockets:
+            each.close()
         for transport in self._datagrams:
             transport.close()
         for server in self._servers:
@@ -133,9 +149,13 @@ class Arena:
             "database": str(await visitors.listen("database")),
             "metadata_port": str(await visitors.listen("metadata", METADATA)),
             "udp": str(await visitors.receive("datagram")),
+            "hung": str(visitors.hang()),
             "listen": str(_unused_port()),
             "worker": str(os.getpid()),
         }
+        own = tuple(("127.0.0.1", int(self._fixed[name])) for name in ("broker", "database"))
+        order = replace(self._command.order(), own=own, refused=(f"{METADATA}/32",))
+        self.pool._spawner.order(order)
         await self.call_neighbour()
         await self.settle()
         self._before = self._things()
@@ -171,8 +191,14 @@ class Arena:
                 os.kill(run.runner.pid, signal.SIGKILL)
 
     async def settle(self) -> None:
-        """Until there are the neighbour and one blank, and nobody else."""
-        await eventually(lambda: len(self.pool.pids()) == 2 and self.pool.states()["blank"] == 1)
+        """Until there are the neighbour and one blank, and nobody else, on the way or leaving."""
+        await eventually(
+            lambda: (
+                len(self.pool.pids()) == 2
+                and self.pool.states()["blank"] == 1
+                and not {task.get_name() for task in asyncio.all_tasks()} & _PASSING
+            )
+        )
 
     async def harm(self) -> list[str]:
         """What is not as it was before."""

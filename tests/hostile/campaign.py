@@ -20,24 +20,19 @@ import uvloop
 
 from services.script_worker.bundle import Bundle
 from services.script_worker.pool import LateViolation, PoolEvent, Retired, Run
+from services.script_worker.sandbox.levels import Level
 from shared.contracts import Action, Denied, Failed
 from shared.telemetry import configure_logging
 from tests.hostile.arena import BAIT, NEIGHBOURS_SECRET, Arena, arena, eventually, resident
 from tests.hostile.attacks import Attack, Expected, all_attacks, described
 
-LEVELS: Final = ("rlimits", "fs", "fs+net", "full")
 ARGUMENTS: Final = ["alice@example.com", "correct horse"]
-LATE_WITHIN: Final = 5.0
+LATE_WITHIN: Final = 15.0
 CANARY: Final = "TRICKLE_CANARY"
 """An environment variable of the worker's whose value nothing may repeat."""
 FORGED_EVENT: Final = "connection.deleted"
 """What a script would like the worker's log to say."""
 MAX_GROWTH: Final = 64 * 1024 * 1024
-
-
-def reached_level() -> str:
-    """The isolation that scripts get here."""
-    return "rlimits"
 
 
 def environment() -> dict[str, Any]:
@@ -166,13 +161,13 @@ def _line(script: Attack, problems: list[str], came_to: str) -> dict[str, Any]:
 
 async def campaign(folder: Path, attacks: list[Attack]) -> AsyncIterator[dict[str, Any]]:
     """A line for each attack, and one for the worker in the end."""
-    level = reached_level()
     async with arena(folder) as place:
+        level = (await place.pool.isolation()).level
         await place.harm()
         before = resident()
         for number, script in enumerate(attacks):
-            needs = script.says.get("needs", "rlimits")
-            if LEVELS.index(needs) > LEVELS.index(level):
+            needs = Level(script.says.get("needs", Level.RLIMITS))
+            if needs.rank > level.rank:
                 yield _line(script, [], "") | {"verdict": "not run", "needs": needs}
                 continue
             yield await attack(place, number, script)

@@ -1,6 +1,6 @@
 // attack: let the built-in SQLite engine write and read files, which it opens itself
 // needs: fs
-// came_to: {"write":"ERR_SQLITE_ERROR","attach":"ERR_SQLITE_ERROR","extension":["refused","ERR_SQLITE_ERROR","ERR_INVALID_STATE"]}
+// came_to: {"write":"ERR_SQLITE_ERROR","attach":"ERR_SQLITE_ERROR","extension":["refused","ERR_SQLITE_ERROR","ERR_LOAD_SQLITE_EXTENSION"]}
 function login(email, password, callback) {
   const { DatabaseSync } = process.getBuiltinModule('node:sqlite');
   const { folder, secret_file, mark } = configuration;

@@ -5,9 +5,12 @@ function login(email, password, callback) {
   const Module = process.getBuiltinModule('module');
   const file = configuration.secret_file;
   const require = Module.createRequire('/');
+  const { compileFunction, constants } = process.getBuiltinModule('vm');
+  const options = { importModuleDynamically: constants.USE_MAIN_CONTEXT_DEFAULT_LOADER };
+  const dynamicImport = compileFunction('return import(file)', ['file'], options);
   report(callback, {
     module: () => require(file),
-    import: () => import(file),
+    import: () => dynamicImport(file),
     source: () => Module.findPackageJSON?.(file),
     json: () => Module._extensions['.json'](new Module(file), file),
   });

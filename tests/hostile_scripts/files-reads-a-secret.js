@@ -1,6 +1,6 @@
 // attack: read a mounted secret by every call that reads
 // needs: fs
-// came_to: {"sync":"refused","promise":"refused","stream":"refused","blob":"refused","copy":"refused","binding":"refused"}
+// came_to: {"sync":"refused","promise":"refused","stream":"refused","blob":["refused","NotReadableError"],"copy":"refused","binding":"refused"}
 function login(email, password, callback) {
   const fs = require('fs');
   const file = configuration.secret_file;

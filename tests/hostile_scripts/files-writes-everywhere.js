@@ -10,7 +10,7 @@ function login(email, password, callback) {
     tmp: write('/tmp'),
     shm: write('/dev/shm'),
     root: write(''),
-    home: write(require('os').userInfo().homedir),
+    home: write('/root'),
     cwd: write('.'),
   });
 }

@@ -1,6 +1,7 @@
 // attack: unpack a few kilobytes into gigabytes
-// outcome: script_error
-// detail: called_back_error
+// outcome: out_of_memory
+// detail: heap_exhausted
+// retires: out_of_memory
 function login(email, password, callback) {
   const zlib = require('zlib');
   let bomb = zlib.gzipSync(Buffer.alloc(1e8));

@@ -4,5 +4,5 @@
 // retires: out_of_memory
 function login(email, password, callback) {
   let list = null;
-  for (;;) list = { list, more: [1, 2, 3, 4, 5, 6, 7, 8] };
+  for (;;) list = { list, more: Array.from({ length: 1e4 }, () => ({})) };
 }

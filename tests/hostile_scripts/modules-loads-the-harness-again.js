@@ -2,7 +2,10 @@
 // outcome: any
 // deadline: 2
 function login(email, password, callback) {
-  import(`${configuration.harness}?again`).then(
+  const { compileFunction, constants } = process.getBuiltinModule('vm');
+  const options = { importModuleDynamically: constants.USE_MAIN_CONTEXT_DEFAULT_LOADER };
+  const dynamicImport = compileFunction('return import(file)', ['file'], options);
+  dynamicImport(`${configuration.harness}?again`).then(
     () => setTimeout(() => callback(null, { user_id: 1 }), 100),
     callback,
   );

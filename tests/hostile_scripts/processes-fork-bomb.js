@@ -1,7 +1,7 @@
 // attack: a process that starts itself twice, and so on
 // needs: full
 // outcome: script_error
-// detail: called_back_error
+// detail: threw
 // message: EPERM|EACCES|ENOSYS
 function login(email, password, callback) {
   const { spawn } = require('child_process');

@@ -1,6 +1,6 @@
 // attack: start other programs by every call that does
 // needs: full
-// came_to: {"exec":"refused","spawn":"refused","file":"refused","fork":"refused","sync":"refused","binding":"refused"}
+// came_to: {"exec":"refused","spawn":"refused","file":"refused","fork":"refused","sync":"refused"}
 function login(email, password, callback) {
   const child = process.getBuiltinModule('child_process');
   const { mark, folder } = configuration;
@@ -13,11 +13,6 @@ function login(email, password, callback) {
     sync: () => {
       const { error } = child.spawnSync(process.execPath, ['-e', '0']);
       if (error) throw error;
-    },
-    binding: () => {
-      const { Process } = process.binding('process_wrap');
-      const code = new Process().spawn({ file: '/bin/true', args: ['true'], stdio: [] });
-      if (code !== 0) throw Object.assign(new Error('spawn'), { code: require('util').getSystemErrorName(code) });
     },
   });
 }
