@@ -11,7 +11,7 @@ import base64
 import os
 import resource
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +20,7 @@ from urllib.parse import quote, urlsplit
 
 import httpx
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope
+from typing_extensions import override
 
 from services.auth.migrate import migrate
 from services.standalone.embedded_postgres import EmbeddedPostgres, free_port
@@ -121,19 +122,27 @@ class Installation(System):
     """Flags of the interpreter."""
     http: httpx.AsyncClient = field(default_factory=lambda: httpx.AsyncClient(timeout=30))
 
-    def _start(self, module: str, settings: dict[str, str]) -> Guarded:
+    @override
+    def start(
+        self,
+        module: str,
+        settings: dict[str, str],
+        log: Path | None = None,
+        through: Sequence[str] = (),
+    ) -> Guarded:
         port = free_port()
         self.metrics_ports.append(int(settings.setdefault("TRICKLE_METRICS_PORT", str(port))))
         environment = {
             "PATH": os.environ["PATH"],  # noqa: TID251 - handed on
             "TRICKLE_BROKER_PREFIX": self.prefix,
             "TRICKLE_LOG_LEVEL": "debug",
+            "TRICKLE_SHUTDOWN_DELAY": "0",
             "TRICKLE_SECRETS_DIR": str(self.folder / "settings"),
             **settings,
         }
-        log = self.folder / "logs" / f"{module}-{len(self.running)}.log"
+        log = log or self.folder / "logs" / f"{module}-{len(self.running)}.log"
         process = Guarded(
-            [sys.executable, *self.python, "-m", module],
+            [*through, sys.executable, *self.python, "-m", module],
             env=environment,
             log=log,
             grace=35,

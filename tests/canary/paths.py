@@ -36,7 +36,7 @@ PROFILE = """{ user_id: email, email, name: 'Ada', email_verified: true, access_
 LOGIN = (
     """function login(email, password, callback) {
   const FACTOR = 'can' + 'ary7factor' + configuration.NUMBER; // not in the source as it is searched for
-  const kind = email.split('@')[0];
+  const kind = email.split(/[.@]/)[0];
 """
     + SAYS
     + """
@@ -157,8 +157,8 @@ async def logins(its: Installation, kinds: tuple[str, ...]) -> dict[str, int]:
     found = {}
     for kind in kinds:
         found[kind] = (await log_in(its, kind)).status_code
-        for _ in range(2):
-            await log_in(its, "wrong")
+        for number in range(2):
+            await log_in(its, f"wrong.{kind}{number}")
     return found
 
 

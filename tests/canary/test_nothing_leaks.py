@@ -104,6 +104,7 @@ def cores() -> list[Path]:
     return [path for path in Path.cwd().glob("core*") if path.is_file()]
 
 
+@pytest.mark.timeout(400)
 async def test_no_secret_is_anywhere(
     postgres: MarkedPostgres, broker: MarkedRabbitMQ, marked: Marked, tmp_path: Path
 ) -> None:

@@ -16,6 +16,29 @@ from services.auth.http.state import state
 
 _PARAMETER: Final = re.compile(r"\{(\w+)\}")
 _FORM_TOO: Final = "/api/v2"
+_JSON: Final = "application/json"
+_ANYTHING: Final[dict[str, dict[str, Any]]] = {_JSON: {"type": ["object", "array"]}}
+_ERRORS: Final = {
+    "400": "The request can't be used; the body says why.",
+    "401": "No client, token or password that is known.",
+    "403": "It is refused: by the user's store, or because something is not allowed.",
+    "404": "There is no such thing.",
+    "409": "There is one already.",
+    "413": "The body is too large.",
+    "429": "Too many; again after `Retry-After` seconds.",
+    "503": "Try again after `Retry-After` seconds.",
+}
+_UNAUTHORISED: Final = {"401", "403"}
+_API_ERROR: Final = {
+    "type": "object",
+    "required": ["statusCode", "error", "message"],
+    "properties": {
+        "statusCode": {"type": "integer"},
+        "error": {"type": "string"},
+        "message": {"type": "string"},
+        "errorCode": {"type": "string"},
+    },
+}
 _REFERENCE: Final = "#/components/schemas/{model}"
 
 
@@ -41,7 +64,7 @@ def document(operations: Sequence[Operation], issuer: str) -> dict[str, Any]:
         "servers": [{"url": issuer.rstrip("/")}],
         "paths": paths,
         "components": {
-            "schemas": definitions,
+            "schemas": definitions | {"ApiError": _API_ERROR},
             "securitySchemes": {
                 "management": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
             },
@@ -80,16 +103,41 @@ def _operation(one: Operation, definitions: dict[str, Any]) -> dict[str, Any]:
 
 
 def _responses(one: Operation) -> dict[str, Any]:
-    found = {str(one.status): {"description": "Done."}}
-    if one.body is not None or one.query is not None:
-        found["400"] = {"description": "The request can't be used; the body says why."}
+    done: dict[str, Any] = {"description": "Done."}
+    if one.produces is not None and one.status != 204:
+        done["content"] = {
+            one.produces: {"schema": _ANYTHING.get(one.produces, {"type": "string"})}
+        }
+    found = {str(one.status): done}
+    if one.tag == "hosted pages":
+        return found | _pages()
+    for status, text in _ERRORS.items():
+        if status in _UNAUTHORISED and one.scope is None and one.tag != "authentication":
+            continue
+        found[status] = {"description": text, "content": {_JSON: {"schema": _error(one)}}}
     if one.scope is not None:
-        found["401"] = {"description": "No token of a client, or one that is over."}
-        found["403"] = {"description": f"The token lacks the scope `{one.scope}`."}
-        found["404"] = {"description": "There is no such thing."}
-        found["409"] = {"description": "There is one already."}
-    found["503"] = {"description": "Try again after `Retry-After` seconds."}
+        found["403"]["description"] = f"The token lacks the scope `{one.scope}`."
+    if one.path.endswith("/errors") or one.method == "DELETE":
+        found.setdefault("204", {"description": "There is none."})
+    if one.path == "/userinfo":  # RFC 6750, section 3: the header says why
+        found["401"]["content"] = {"text/plain": {"schema": {"type": "string"}}}
     return found
+
+
+def _pages() -> dict[str, Any]:
+    page = {"text/html": {"schema": {"type": "string"}}}
+    shown = {"400", "403", "404", "429", "503"}
+    texts = {status: text for status, text in _ERRORS.items() if status in shown}
+    return {
+        "302": {"description": "On to the next page, or back to the application."},
+        **{status: {"description": text, "content": page} for status, text in texts.items()},
+    }
+
+
+def _error(one: Operation) -> dict[str, Any]:
+    if one.scope is not None:
+        return {"$ref": _REFERENCE.format(model="ApiError")}
+    return {"type": "object"}
 
 
 def _query(model: type[BaseModel], definitions: dict[str, Any]) -> list[dict[str, Any]]:

@@ -28,6 +28,8 @@ class Operation:
     body: type[BaseModel] | None = None
     query: type[BaseModel] | None = None
     status: int = 200
+    produces: str | None = "application/json"
+    """The content type of its answer; none: there is no body."""
 
     @property
     def summary(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 
 from starlette.routing import Route
 
@@ -20,7 +20,7 @@ from services.auth.http import (
     userinfo,
 )
 from services.auth.http.management.guard import guarded
-from services.auth.http.operations import Operation
+from services.auth.http.operations import Endpoint, Operation
 
 _AUTHENTICATION: Final = [
     Operation(
@@ -36,6 +36,7 @@ _AUTHENTICATION: Final = [
         endpoint=oauth.revoke,
         tag="authentication",
         body=oauth.RevokeRequest,
+        produces=None,
     ),
     Operation(
         method="POST",
@@ -50,6 +51,7 @@ _AUTHENTICATION: Final = [
         endpoint=dbconnections.change_password,
         tag="authentication",
         body=dbconnections.ForgottenRequest,
+        produces="text/html",
     ),
     Operation(
         method="POST",
@@ -90,9 +92,21 @@ _POSTS: Final = {
     "/u/reset-password": ticket_pages.reset,
     "/u/email-verification": ticket_pages.verify,
 }
+_STYLE: Final = "/u/style.css"
+_METHODS: Final[tuple[tuple[Literal["GET", "POST"], dict[str, Endpoint]], ...]] = (
+    ("GET", _GETS),
+    ("POST", _POSTS),
+)
 _PAGES: Final = [
-    *(Operation(method="GET", path=p, endpoint=e, tag="hosted pages") for p, e in _GETS.items()),
-    *(Operation(method="POST", path=p, endpoint=e, tag="hosted pages") for p, e in _POSTS.items()),
+    Operation(
+        method=method,
+        path=path,
+        endpoint=endpoint,
+        tag="hosted pages",
+        produces="text/css" if path == _STYLE else "text/html",
+    )
+    for method, found in _METHODS
+    for path, endpoint in found.items()
 ]
 OPERATIONS: Final = [*_AUTHENTICATION, *_PAGES, *management.OPERATIONS]
 
