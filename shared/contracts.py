@@ -10,12 +10,15 @@ Rule 3: a verdict (the script said so) and a failure (it could not say) are neve
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from enum import StrEnum
-from typing import Annotated, Any, Final, Literal
+from functools import cached_property
+from typing import Annotated, Any, Final, Literal, Self
 from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, model_validator
+from typing_extensions import override
 
 from shared.egress import EgressVerdict
 
@@ -42,6 +45,22 @@ class Contract(BaseModel):
     )
 
 
+class Wire(Contract):
+    """A message's body: encoded once, however often it is stored and sent."""
+
+    @cached_property
+    def encoded(self) -> bytes:
+        """The JSON on the wire."""
+        return self.model_dump_json().encode()
+
+    @override
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A changed copy is another message: it has its own encoding."""
+        copy = super().model_copy(update=update, deep=deep)
+        copy.__dict__.pop("encoded", None)
+        return copy
+
+
 class Action(StrEnum):
     """What a script is asked to do; the key of `options.customScripts` (C§1.1)."""
 
@@ -66,7 +85,7 @@ class Sealed(Contract):
     data: Annotated[str, Field(description="base64 of the 96-bit nonce, ciphertext and tag")]
 
 
-class Binding(Contract):
+class Binding(Wire):
     """What sealed data is bound to: it opens for exactly this and nothing else."""
 
     execution_id: UUID

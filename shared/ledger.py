@@ -171,7 +171,7 @@ class Ledger:
             result.deadline,
             reply_to,
             str(result.outcome.kind),
-            result.model_dump_json().encode(),
+            result.encoded,
         )
         (row,) = await self.read([result.execution_id])
         return row
@@ -186,7 +186,7 @@ class Ledger:
                     _SQL["decide_lost"],
                     result.execution_id,
                     str(result.outcome.kind),
-                    result.model_dump_json().encode(),
+                    result.encoded,
                     MAX_ATTEMPTS,
                 )
         return len(lost)
@@ -265,7 +265,7 @@ class Ledger:
             [result.execution_id for result in results],
             [result.attempt for result in results],
             [str(result.outcome.kind) for result in results],
-            [result.model_dump_json().encode() for result in results],
+            [result.encoded for result in results],
         )
         return _contained([result.execution_id for result in results], rows)
 

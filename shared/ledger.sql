@@ -79,7 +79,10 @@ WITH locked AS (
     WHERE execution_id = ANY($1::uuid[]) AND state IN ('decided', 'published')
     ORDER BY execution_id FOR UPDATE
 )
-UPDATE executions e SET applied_at = clock_timestamp(), state = 'applied'
+-- What was applied has arrived, so that nobody needs to publish it again: the note that says so
+-- comes later, and finds nothing to write.
+UPDATE executions e SET applied_at = clock_timestamp(), state = 'applied',
+                        published_at = coalesce(published_at, clock_timestamp())
 FROM locked WHERE e.execution_id = locked.execution_id AND e.execution_id = ANY($1::uuid[])
 RETURNING e.execution_id
 

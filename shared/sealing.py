@@ -24,6 +24,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from pydantic_core import PydanticSerializationError, to_json
 
 from shared.contracts import Binding, Sealed
 from shared.errors import Misconfigured, Unsealable
@@ -130,7 +131,11 @@ class KeyRing:
 
 def seal_json(ring: KeyRing, direction: Direction, binding: Binding, value: Any) -> Sealed:
     """Seal a JSON value."""
-    return ring.seal(direction, binding, json.dumps(value, separators=(",", ":")).encode())
+    try:
+        plaintext = to_json(value)
+    except PydanticSerializationError:  # a lone surrogate, which JSON can only escape
+        plaintext = json.dumps(value, separators=(",", ":")).encode()
+    return ring.seal(direction, binding, plaintext)
 
 
 def _hkdf(key: bytes, info: str) -> bytes:

@@ -9,6 +9,7 @@ every log line of the execution.
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import platform
 import re
@@ -16,14 +17,17 @@ import secrets
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, MutableMapping
 from contextlib import asynccontextmanager
+from functools import lru_cache
 from importlib.metadata import version
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import structlog
 import uvicorn
 from prometheus_client import REGISTRY, Histogram, Info
 from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics import MetricWrapperBase
 from pydantic import SecretBytes, SecretStr
+from pydantic_core import PydanticSerializationError, to_json
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -33,6 +37,8 @@ from shared.beside import beside
 from shared.tracebacks import described
 
 log = structlog.get_logger(__name__)
+
+M = TypeVar("M", bound=MetricWrapperBase)
 
 _SECRET_NAME: Final = re.compile(
     r"password|secret|token|credential|authorization|cookie|api_?key|private|configuration|"
@@ -53,6 +59,13 @@ BUILD: Final = Info("trickle_build", "The release that runs.")
 BUILD.info({"version": version("trickle"), "python": platform.python_version()})
 
 
+@lru_cache(maxsize=1024)
+def labelled(metric: M, *values: str) -> M:
+    """A metric's child, found once: label values are closed sets, and `labels` takes a lock."""
+    child: M = metric.labels(*values)
+    return child
+
+
 def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Mask secret-named values, secret types, and passwords inside URLs, at any depth."""
     for name, value in event.items():
@@ -60,10 +73,15 @@ def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mutab
     return event
 
 
+@lru_cache(maxsize=4096)
+def _named_secret(name: str) -> bool:
+    return _SECRET_NAME.search(name) is not None
+
+
 def _masked(name: str, value: Any) -> Any:
     if value is None or isinstance(value, bool | int | float):
         return value  # a count of tokens is no token
-    if isinstance(value, SecretStr | SecretBytes) or _SECRET_NAME.search(name):
+    if isinstance(value, SecretStr | SecretBytes) or _named_secret(name):
         return _MASK
     if isinstance(value, str):
         return _URL_PASSWORD.sub(rf"\1{_MASK}@", value) if "://" in value else value
@@ -84,7 +102,7 @@ def configure_logging(level: str, form: str) -> None:
         redact,
     ]
     last = (
-        structlog.processors.JSONRenderer()
+        structlog.processors.JSONRenderer(serializer=_json)
         if form == "json"
         else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     )
@@ -105,6 +123,14 @@ def configure_logging(level: str, form: str) -> None:
 
 def _described(exc_info: tuple[Any, BaseException, Any]) -> str:
     return described(exc_info[1])
+
+
+def _json(event: Mapping[str, Any], **options: Any) -> str:
+    """A line; what JSON can't say is said by its repr, as the renderer would."""
+    try:
+        return to_json(event, fallback=repr).decode()
+    except PydanticSerializationError:  # a lone surrogate, which JSON can only escape
+        return json.dumps(event, **options)
 
 
 def _number(level: str) -> int:

@@ -42,6 +42,7 @@ from shared.errors import Rejected, Unavailable, Unconfirmed, Unroutable, Unseal
 from shared.execution_ids import mint
 from shared.ledger import LEASE, Ledger, Row
 from shared.sealing import Direction, KeyRing, seal_json
+from shared.telemetry import labelled
 from shared.topology import Names
 from shared.transport import REQUEST_TYPE, Delivery, Message, Transport
 
@@ -167,7 +168,8 @@ class Executions:
             ran = answer.result.timings.ran
             passage.ended(timedelta(seconds=loop.time() - began) - ran, ran)
         seconds = loop.time() - began
-        metrics.RPC_SECONDS.labels(str(action), str(answer.result.outcome.kind)).observe(seconds)
+        kind = str(answer.result.outcome.kind)
+        labelled(metrics.RPC_SECONDS, str(action), kind).observe(seconds)
         return answer
 
     def _request(
@@ -189,7 +191,7 @@ class Executions:
             deadline=deadline if until is None else min(deadline, until),
         )
         return ExecutionRequest(
-            **dict(binding),
+            **binding.__dict__,
             reply_to=self._replica,
             sealed_arguments=seal_json(self._ring, Direction.ARGUMENTS, binding, arguments),
             requested_at=now,
@@ -231,7 +233,7 @@ class Executions:
 
     async def _send(self, request: ExecutionRequest, left: timedelta) -> None:
         message = Message(
-            body=request.model_dump_json().encode(),
+            body=request.encoded,
             type=REQUEST_TYPE,
             correlation_id=str(request.execution_id),
             reply_to=request.reply_to,
@@ -250,7 +252,7 @@ class Executions:
             metrics.PUBLISHED.labels("requests", "timeout").inc()
             self._availability.timed_out()
             raise
-        metrics.PUBLISHED.labels("requests", "confirmed").inc()
+        labelled(metrics.PUBLISHED, "requests", "confirmed").inc()
         self._availability.confirmed()
 
     async def _withdraw(self, pending: _Pending, refused: Unavailable) -> None:
@@ -341,7 +343,7 @@ class Executions:
         if pending.result.done():
             metrics.REPLIES.labels("duplicate").inc()
             return
-        metrics.REPLIES.labels("first").inc()
+        labelled(metrics.REPLIES, "first").inc()
         pending.result.set_result(result)
 
     async def _reconcile(self) -> None:

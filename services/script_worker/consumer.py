@@ -18,6 +18,7 @@ from services.script_worker.execution import Settlement
 from services.script_worker.slots import Slots
 from shared.database import Database
 from shared.errors import Misconfigured, ServiceError, Unavailable
+from shared.telemetry import labelled
 from shared.topology import Names
 from shared.transport import Delivery, Subscription, Topology, Transport
 
@@ -208,7 +209,7 @@ class Consumer:
         except Exception:  # it would end one worker after the other
             log.exception("delivery.failed", next="auth decides its dead letter")
             settlement = Settlement.REJECT
-        metrics.DELIVERIES.labels(settlement.name.lower()).inc()
+        labelled(metrics.DELIVERIES, settlement.name.lower()).inc()
         match settlement:
             case Settlement.ACK:
                 delivery.ack()

@@ -28,13 +28,11 @@ from services.script_worker.revisions import Revisions
 from shared import tracing
 from shared.contracts import (
     MAX_MESSAGE_BYTES,
-    Binding,
     Denied,
     Detail,
     ExecutionRequest,
     ExecutionResult,
     Failed,
-    RunnerFacts,
     Succeeded,
     Timings,
 )
@@ -43,6 +41,7 @@ from shared.errors import Unavailable, Undecodable, Unsealable
 from shared.ledger import Decided, Granted, Held, Ledger, Passed, Row
 from shared.retry import retrying
 from shared.sealing import Direction, KeyRing, seal_json
+from shared.telemetry import labelled
 from shared.topology import Names
 from shared.transport import RESULT_TYPE, Message, Transport
 
@@ -78,24 +77,22 @@ class Collaborators:
 
 
 async def execute(body: bytes, arrived: float, its: Collaborators) -> Settlement:
-    """Bring one request to its settlement. `arrived`: loop time of the delivery."""
+    """Bring one request to its settlement, in a task of its own. `arrived`: loop time."""
     try:
         request = decode(body)
     except Undecodable as error:
         log.warning("delivery.rejected", reason=str(error), next="auth decides its dead letter")
         return Settlement.REJECT
-    with (
-        tracing.span(
-            f"execute {request.action}",
-            kind="consumer",
-            parent=request.traceparent,
-            execution_id=str(request.execution_id),
-            connection_id=request.connection_id,
-        ),
-        structlog.contextvars.bound_contextvars(
-            execution_id=str(request.execution_id),
-            trace_id=tracing.trace_id(request.traceparent),
-        ),
+    # For the rest of this task, which is the execution's own.
+    structlog.contextvars.bind_contextvars(
+        execution_id=str(request.execution_id), trace_id=tracing.trace_id(request.traceparent)
+    )
+    with tracing.span(
+        f"execute {request.action}",
+        kind="consumer",
+        parent=request.traceparent,
+        execution_id=str(request.execution_id),
+        connection_id=request.connection_id,
     ):
         try:
             return await _Execution(request, arrived, its).settle()
@@ -135,7 +132,7 @@ class _Execution:
                 case Granted():
                     result = await self._decide_by_running(claim)
                 case Decided(row):
-                    metrics.DELIVERIES.labels("duplicate").inc()
+                    labelled(metrics.DELIVERIES, "duplicate").inc()
                     if row.published or row.result is None:
                         return Settlement.ACK
                     result = row.result
@@ -233,15 +230,7 @@ class _Execution:
             outcome = Succeeded(sealed_value=sealed)
         else:
             outcome = run.outcome
-        runner = run.runner and run.runner.model_copy(update={"worker": str(self._its.worker)})
-        result = self._result(outcome, attempt=attempt, timings=timings, runner=runner)
-        return result.model_copy(
-            update={
-                "violations": run.violations,
-                "console": run.console,
-                "egress": run.egress,
-            }
-        )
+        return self._result(outcome, attempt=attempt, timings=timings, run=run)
 
     def _result(
         self,
@@ -249,16 +238,23 @@ class _Execution:
         *,
         attempt: int,
         timings: Timings | None = None,
-        runner: RunnerFacts | None = None,
+        run: Run | None = None,
     ) -> ExecutionResult:
         request = self._request
         return ExecutionResult(
-            **{name: getattr(request, name) for name in Binding.model_fields},
+            execution_id=request.execution_id,
+            connection_id=request.connection_id,
+            revision=request.revision,
+            action=request.action,
+            deadline=request.deadline,
             origin=request.origin,
             outcome=outcome,
             attempt=attempt,
             timings=timings or Timings(),
-            runner=runner,
+            violations=run.violations if run else (),
+            console=run.console if run else (),
+            egress=run.egress if run else (),
+            runner=run.runner if run else None,
             traceparent=request.traceparent,
         )
 
@@ -266,7 +262,7 @@ class _Execution:
         """Publish with a confirm, then note it. Unavailable leaves it to redelivery or outbox."""
         its, request = self._its, self._request
         message = Message(
-            body=result.model_dump_json().encode(),
+            body=result.encoded,
             type=RESULT_TYPE,
             correlation_id=str(request.execution_id),
             headers={"traceparent": request.traceparent} if request.traceparent else {},
@@ -277,9 +273,9 @@ class _Execution:
                     its.names.replies, request.reply_to, message, within=PUBLISH_WITHIN
                 )
         except Unavailable:
-            metrics.RESULTS.labels("failed").inc()
+            labelled(metrics.RESULTS, "failed").inc()
             raise
-        metrics.RESULTS.labels("confirmed").inc()
+        labelled(metrics.RESULTS, "confirmed").inc()
         its.ledger.note_published(request.execution_id)
 
     async def _from_ledger(self, ask: Callable[[], Any], grace: timedelta) -> Any:

@@ -20,6 +20,7 @@ from services.script_worker.pool import (
 )
 from services.script_worker.sandbox.levels import Level
 from shared.contracts import ExecutionResult
+from shared.telemetry import labelled
 
 _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 15, 20, 25)
 
@@ -76,7 +77,8 @@ CONNECTED: Final = Gauge("script_worker_amqp_connected", "1 while the broker is 
 def observe(result: ExecutionResult) -> None:
     """Count one recorded outcome."""
     kind = str(result.outcome.kind)
-    EXECUTION_SECONDS.labels(str(result.action), kind).observe(result.timings.ran.total_seconds())
+    ran = labelled(EXECUTION_SECONDS, str(result.action), kind)
+    ran.observe(result.timings.ran.total_seconds())
     QUEUE_WAIT_SECONDS.observe(result.timings.queued.total_seconds())
     for violation in result.violations:
         VIOLATIONS.labels(str(violation.kind)).inc()
@@ -95,7 +97,7 @@ def observe_pool(event: PoolEvent) -> None:
             RUNNERS_STARTED.inc()
             RUNNER_START_SECONDS.observe(took.total_seconds())
         case Leased(source):
-            LEASED.labels(source).inc()
+            labelled(LEASED, source).inc()
         case Retired(reason):
             RUNNERS_RETIRED.labels(str(reason)).inc()
         case LateViolation(_, kind):

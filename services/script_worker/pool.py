@@ -567,14 +567,21 @@ class Pool:
         for the next in line at once would make every call of a full pool a cold one.
         """
         waiters = [waiter for waiter in self._waiting if not waiter.lease.done()]
-        starving = any(map(self._starves, waiters))
-        for waiter in sorted(
-            waiters, key=lambda waiter: not self._on_turn(waiter, others_starve=starving)
-        ):
+        wanted = {waiter.bundle.key for waiter in waiters}
+        if len(wanted) > 1:  # else they have nobody to be fair to
+            starving = any(map(self._starves, waiters))
+            waiters.sort(key=lambda waiter: not self._on_turn(waiter, others_starve=starving))
+        for waiter in waiters:
+            if waiter.bundle.key not in wanted:
+                continue
             lease = self._take(waiter.bundle)
             if lease is not None:
                 del self._waiting[waiter]
                 waiter.lease.set_result(lease)
+                continue
+            wanted.discard(waiter.bundle.key)  # nothing for those behind it either
+            if not wanted:
+                return
 
     def _on_turn(self, waiter: _Waiter, *, others_starve: bool) -> bool:
         idle = self._shelf(waiter.bundle).idle

@@ -16,6 +16,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from services.script_worker import metrics
+from shared.telemetry import labelled
 
 SHARE: Final = 2
 """Slots that a connection may hold for each one that is free."""
@@ -63,14 +64,14 @@ class Slots:
     def _take(self, connection_id: str) -> None:
         self._held[connection_id] += 1
         self._free -= 1
-        metrics.SLOTS.labels("busy").inc()
+        labelled(metrics.SLOTS, "busy").inc()
 
     def _give_back(self, connection_id: str) -> None:
         self._held[connection_id] -= 1
         if not self._held[connection_id]:
             del self._held[connection_id]
         self._free += 1
-        metrics.SLOTS.labels("busy").dec()
+        labelled(metrics.SLOTS, "busy").dec()
         self._serve()
 
     async def _wait(self, connection_id: str) -> None:
