@@ -31,8 +31,7 @@ class Round:
 
     def percentile(self, percent: float) -> float:
         """Latency in seconds."""
-        ordered = sorted(self.latencies)
-        return ordered[min(int(len(ordered) * percent / 100), len(ordered) - 1)]
+        return percentile(self.latencies, percent)
 
     def cpu_per_call(self, who: str) -> float:
         """Microseconds."""
@@ -67,13 +66,14 @@ async def _drive(call: Call, concurrency: int, seconds: float) -> tuple[list[flo
 
 
 def _cpu(pids: dict[str, int]) -> dict[str, float]:
-    parents = _parents()
-    spent = {who: sum(map(_spent, _tree(pid, parents))) for who, pid in pids.items()}
+    known = parents()
+    spent = {who: sum(map(_spent, tree(pid, known))) for who, pid in pids.items()}
     own = os.times()
     return {"client": own.user + own.system, **spent}
 
 
-def _parents() -> dict[int, int]:
+def parents() -> dict[int, int]:
+    """Every process's parent."""
     found = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -83,12 +83,13 @@ def _parents() -> dict[int, int]:
     return found
 
 
-def _tree(root: int, parents: dict[int, int]) -> list[int]:
+def tree(root: int, known: dict[int, int]) -> list[int]:
+    """A process and all that descend from it, by `parents`."""
     members = {root}
     grown = True
     while grown:
         grown = False
-        for pid, parent in parents.items():
+        for pid, parent in known.items():
             if parent in members and pid not in members:
                 members.add(pid)
                 grown = True
@@ -106,6 +107,12 @@ def _spent(pid: int) -> float:
     fields = _stat(pid)
     # utime, stime, cutime, cstime: a reaped `node script.js` is its parent's
     return sum(map(int, fields[11:15])) / _TICKS if fields else 0.0
+
+
+def percentile(values: Sequence[float], percent: float) -> float:
+    """The value that so many percent do not exceed."""
+    ordered = sorted(values)
+    return ordered[min(int(len(ordered) * percent / 100), len(ordered) - 1)]
 
 
 def median(values: Sequence[float]) -> float:

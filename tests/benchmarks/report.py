@@ -55,7 +55,9 @@ def shortened(chosen: argparse.Namespace) -> argparse.Namespace:
 class Report:
     """Lines for the screen and for the page, and the plots beside it."""
 
-    def __init__(self, name: str, title: str, chosen: argparse.Namespace) -> None:
+    def __init__(
+        self, name: str, title: str, chosen: argparse.Namespace, *, rounds: bool = True
+    ) -> None:
         """Begin the page: when, where, how long, and how busy the machine was."""
         shortened(chosen)
         self._name = name
@@ -66,8 +68,9 @@ class Report:
         self.line(
             f"Written by `./dev bench {name}`, {datetime.now(UTC):%Y-%m-%d}."
             f" {platform.system()} {platform.machine()}, {os.cpu_count()} cores,"
-            f" Python {platform.python_version()}; {chosen.rounds} rounds of {chosen.seconds:g} s."
-            f" Load average at the start: {os.getloadavg()[0]:.1f}."
+            f" Python {platform.python_version()}"
+            + (f"; {chosen.rounds} rounds of {chosen.seconds:g} s." if rounds else ".")
+            + f" Load average at the start: {os.getloadavg()[0]:.1f}."
         )
         self.line()
 
