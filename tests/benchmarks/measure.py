@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import statistics
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -107,6 +108,16 @@ def _spent(pid: int) -> float:
     fields = _stat(pid)
     # utime, stime, cutime, cstime: a reaped `node script.js` is its parent's
     return sum(map(int, fields[11:15])) / _TICKS if fields else 0.0
+
+
+def kilobytes(pid: int, name: str) -> int:
+    """`Pss` or `Rss` of a process, in KiB; 0 when it is gone."""
+    try:
+        text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    except OSError:
+        return 0
+    found = re.search(rf"^{name}:\s+(\d+) kB", text, re.MULTILINE)
+    return int(found[1]) if found else 0
 
 
 def percentile(values: Sequence[float], percent: float) -> float:

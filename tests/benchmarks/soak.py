@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import itertools
-import re
 import sys
 import tempfile
 from collections import Counter
@@ -25,7 +24,7 @@ import uvloop
 from shared.telemetry import configure_logging
 from tests.benchmarks import stack
 from tests.benchmarks.installation import Installation, installation
-from tests.benchmarks.measure import median, parents, percentile, tree
+from tests.benchmarks.measure import kilobytes, median, parents, percentile, tree
 from tests.benchmarks.plot import Curve
 from tests.benchmarks.report import Report, arguments, duration
 
@@ -137,12 +136,7 @@ def _look(pids: dict[str, int]) -> tuple[dict[str, float], dict[str, int]]:
 
 
 def _pss(pid: int) -> float:
-    try:
-        text = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    except OSError:
-        return 0.0
-    found = re.search(r"^Pss:\s+(\d+) kB", text, re.MULTILINE)
-    return int(found[1]) * 1024.0 if found else 0.0
+    return kilobytes(pid, "Pss") * 1024.0
 
 
 def slope(points: list[tuple[float, float]]) -> float:
