@@ -536,17 +536,15 @@ class Pool:
     async def _wait(self, waiter: _Waiter, deadline: float) -> _Lease | None:
         self._waiting[waiter] = None
         self._calls_held_up += 1
+        overdue = self._loop.call_at(deadline, _send_away, waiter)
         try:
             self._serve()
-            async with asyncio.timeout_at(deadline):
-                return await waiter.lease
-        except TimeoutError:
-            self._give_back(waiter)
-            return None
+            return await waiter.lease
         except BaseException:
             self._give_back(waiter)
             raise
         finally:
+            overdue.cancel()
             self._calls_held_up -= 1
             self._waiting.pop(waiter, None)
 
@@ -595,8 +593,7 @@ class Pool:
 
     def _dismiss(self) -> None:
         for waiter in self._waiting:
-            if not waiter.lease.done():
-                waiter.lease.set_result(None)
+            _send_away(waiter)
         self._waiting.clear()
 
     # -- what becomes of a process ------------------------------------------------------------
@@ -809,6 +806,11 @@ class Pool:
             shelf = _Shelf(bundle.key, ConfigurationForms(bundle.configuration))
             self._shelves[bundle.key] = shelf
         return shelf
+
+
+def _send_away(waiter: _Waiter) -> None:
+    if not waiter.lease.done():
+        waiter.lease.set_result(None)
 
 
 def _unavailable(message: str, *, started: bool = True) -> Answer:

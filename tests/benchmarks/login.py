@@ -53,7 +53,8 @@ async def run(report: Report, chosen: argparse.Namespace) -> None:
             HTTP: lambda: site.http.get("/.well-known/openid-configuration"),
             MIGRATED: partial(_login, site, "import", "user{}@example.com", USERS),
             FIRST: partial(_login, site, "import", "new{}@example.com", 10**9),
-            LEGACY: partial(_login, site, "legacy", "user{}@example.com", USERS),
+            # Names of its own: a user_id is one user's in a tenant, whatever the connection.
+            LEGACY: partial(_login, site, "legacy", "old{}@example.com", USERS),
         }
         found: dict[str, list[Round]] = {name: [] for name in contestants}
         for number in range(chosen.rounds):
