@@ -220,6 +220,8 @@ class NodeProcess(asyncio.Protocol):
         self.gone: asyncio.Future[None] = self._loop.create_future()
         self.on_late: LateListener = _ignore
         self.on_connect: Callable[[Connect], None] = _ignore
+        self.connects = 0
+        """Asked for since its last call began."""
         self.born = self.used = self.bound_at = self._loop.time()
         self.uses = 0
         self.node = ""
@@ -363,6 +365,7 @@ class NodeProcess(asyncio.Protocol):
 
     async def _ask(self, data: bytes, id: str | None, deadline: float) -> Answer:
         self._answer = answer = Answer()
+        self.connects = 0
         if self._transport is None or self.state is State.DYING or self._disconnected:
             answer.failure, answer.started = self._death(), False
             return answer
@@ -517,6 +520,7 @@ class NodeProcess(asyncio.Protocol):
 
     def _connected(self, connect: Connect) -> None:
         """The launcher tells of a connect before the script can act on what became of it."""
+        self.connects += 1
         self.on_connect(connect)
         answer = self._answer if self._answering is not None else None
         if answer is not None and len(answer.connects) < MAX_CONNECTS:

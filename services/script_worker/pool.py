@@ -51,6 +51,7 @@ from services.script_worker.verdicts import (
     verdict,
 )
 from shared.contracts import (
+    MAX_CONNECTS,
     MAX_TEXT,
     Action,
     ConsoleLine,
@@ -413,7 +414,7 @@ class Pool:
         if not await self._started(lease, call.deadline):
             return _unavailable("no runner started in time", started=False)
         process.on_late = lambda broken: self._late(lease.shelf, broken)
-        process.on_connect = lambda connect: self._note_connect(lease.shelf, connect)
+        process.on_connect = lambda connect: self._note_connect(lease, connect)
         grant = await self._egress.grant(call.bundle)
         if not grant.open and (await self._spawner.isolation()).level is not Level.FULL:
             message = "this worker can't hold scripts to a list of destinations"
@@ -667,14 +668,15 @@ class Pool:
         )
         self._observe(LateViolation(connection_id, broken.kind))
 
-    def _note_connect(self, shelf: _Shelf, connect: Connect) -> None:
-        log.info(
-            "egress.connect",
-            connection_id=shelf.key[0],
-            address=connect.address,
-            port=connect.port,
-            verdict=connect.verdict,
-        )
+    def _note_connect(self, lease: _Lease, connect: Connect) -> None:
+        if lease.process.connects <= MAX_CONNECTS:  # a script must not fill the log
+            log.info(
+                "egress.connect",
+                connection_id=lease.shelf.key[0],
+                address=connect.address,
+                port=connect.port,
+                verdict=str(connect.verdict),
+            )
         self._observe(Connected(connect.verdict))
 
     # -- blanks -------------------------------------------------------------------------------

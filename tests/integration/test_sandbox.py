@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from services.script_worker.bundle import Bundle
 from services.script_worker.egress import Egress, EgressRules
@@ -20,7 +21,7 @@ from services.script_worker.node_process import NodeCommand
 from services.script_worker.pool import Pool, PoolLimits, Run
 from services.script_worker.sandbox.levels import Level
 from services.script_worker.verdicts import Value
-from shared.contracts import Action, Detail, Failed, ViolationKind
+from shared.contracts import MAX_CONNECTS, Action, Detail, Failed, ViolationKind
 from shared.egress import Destination, EgressVerdict
 
 ROOT = Path(__file__).parents[2]
@@ -266,6 +267,22 @@ async def test_a_refused_port_of_nobody_is_reported_as_node_does() -> None:
     assert Detail.CALLED_BACK_ERROR == run.outcome.detail
     assert "ECONNREFUSED" in (run.outcome.message or "")
     assert () == run.violations
+
+
+async def test_a_script_that_connects_without_end_fills_no_log() -> None:
+    script = """function login(email, password, callback) {
+      let left = 100;
+      const next = () => (left-- ? require('net').connect(1, '127.0.0.1').on('error', next)
+        : callback(null, { user_id: 1 }));
+      next();
+    }"""
+    async with town() as its:
+        with capture_logs() as lines:
+            run = await its.login(script)
+
+    assert 1 == value(run)["user_id"]
+    assert MAX_CONNECTS == len(run.egress)
+    assert MAX_CONNECTS == len([line for line in lines if line["event"] == "egress.connect"])
 
 
 async def test_a_lost_launcher_is_replaced_by_one_that_confines_as_well(tmp_path: Path) -> None:
