@@ -439,7 +439,8 @@ class Pool:
         finally:
             self._calls_held_up -= 1
             self._refill()
-        return process.ready.done() and process.ready.result()
+        # Not one that got ready in the very instant in which it was given up.
+        return process.state is State.BLANK and process.ready.done() and process.ready.result()
 
     def _facts(self, lease: _Lease) -> RunnerFacts:
         process = lease.process
