@@ -1,15 +1,17 @@
-"""`python -m services.auth [check|migrate]`: answer logins until told to stop."""
+"""`python -m services.auth [COMMAND]`: answer logins until told to stop, or help an operator."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 import structlog
 
 from services.auth.check import check
 from services.auth.migrate import migrate
+from services.auth.operating import init, new_key_ring, reseal_all, rotated_key_ring
 from services.auth.serve import serve
 from services.auth.settings import AuthSettings
 from shared.lifecycle import run
@@ -25,28 +27,53 @@ def main() -> int:
         prog="python -m services.auth",
         description="Answer logins. Settings come from the environment: docs/settings.md.",
     )
-    parser.add_argument(
-        "command",
-        nargs="?",
-        choices=("serve", "check", "migrate"),
-        default="serve",
-        help="check: look at settings, database and broker, say what is wrong, and exit;"
-        " migrate: apply what the database lacks, and exit",
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    commands.add_parser("serve", help="answer logins until told to stop (the default)")
+    commands.add_parser("check", help="look at settings, database and broker; say what is wrong")
+    commands.add_parser("migrate", help="apply what the database lacks, and exit")
+    first = commands.add_parser(
+        "init", help="migrate, make a signing key and the first management client, once"
     )
+    first.add_argument("--another", action="store_true", help="one more management client")
+    ring = commands.add_parser(
+        "key-ring", help="print a key ring: a new one, or the one with a fresh key"
+    )
+    ring.add_argument("what", choices=("new", "rotate"))
+    ring.add_argument(
+        "--id", default="", help="the fresh key's id; default: the first free of k1, k2, …"
+    )
+    commands.add_parser("reseal", help="seal what is stored under the ring's current key")
     arguments = parser.parse_args()
-    return run(partial(_main, arguments.command), "auth")
+    return run(partial(_main, arguments), "auth")
 
 
-async def _main(command: str) -> int:
+async def _main(arguments: argparse.Namespace) -> int:
+    if arguments.command == "key-ring" and arguments.what == "new":
+        print(new_key_ring(arguments.id or "k1"))  # noqa: T201 - a command for a person
+        return 0
     settings = read_settings(AuthSettings)
     configure_logging(settings.log_level, settings.log_format)
     for name in unknown_names(AuthSettings):
         log.warning("setting.unknown", name=name, next="it is ignored")
-    if command == "migrate":
-        applied = await migrate(settings.database_dsn)
-        log.info("database.migrated", applied=applied)
-        return 0
-    return await (check if command == "check" else serve)(settings)
+    commands: dict[str, Callable[[AuthSettings], Awaitable[int]]] = {
+        "check": check,
+        "migrate": _migrate,
+        "init": partial(init, another=getattr(arguments, "another", False)),
+        "key-ring": partial(_rotate, key_id=getattr(arguments, "id", "")),
+        "reseal": reseal_all,
+    }
+    return await commands.get(arguments.command or "serve", serve)(settings)
+
+
+async def _migrate(settings: AuthSettings) -> int:
+    applied = await migrate(settings.database_dsn)
+    log.info("database.migrated", applied=applied)
+    return 0
+
+
+async def _rotate(settings: AuthSettings, *, key_id: str) -> int:
+    print(rotated_key_ring(settings.key_ring.get_secret_value(), key_id))  # noqa: T201 - a command for a person
+    return 0
 
 
 if __name__ == "__main__":

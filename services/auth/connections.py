@@ -23,6 +23,7 @@ from typing import Any, Final, Literal
 import structlog
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from services.auth import places
 from services.auth.default_scripts import DEFAULT_SCRIPTS
 from services.auth.lanes import Lanes
 from services.auth.password_policy import PasswordOptions
@@ -401,7 +402,9 @@ class Connections:
         }
         revision = self._revision(known, plain)
         sealed = {
-            name: self._ring.seal_at_rest(_place(connection_id, name), value.encode()).model_dump()
+            name: self._ring.seal_at_rest(
+                places.configuration(connection_id, name), value.encode()
+            ).model_dump()
             for name, value in plain.items()
         }
         await session.execute(
@@ -428,7 +431,9 @@ class Connections:
         if name in stored:
             sealed = Sealed.model_validate(stored[name])
             if hmac.compare_digest(value.encode(), _ciphertext(sealed).encode()):
-                return self._ring.open_at_rest(_place(connection_id, name), sealed).decode()
+                return self._ring.open_at_rest(
+                    places.configuration(connection_id, name), sealed
+                ).decode()
         return value
 
     def _revision(self, known: Options, configuration: dict[str, str]) -> str:
@@ -550,10 +555,6 @@ async def _enable(session: Session, connection_id: str, status: dict[str, bool])
         connection_id,
         off,
     )
-
-
-def _place(connection_id: str, name: str) -> str:
-    return f"connection/{connection_id}/configuration/{name}"
 
 
 def _username_length(known: Options) -> tuple[int, int]:

@@ -16,6 +16,7 @@ from typing import Any, Final
 import structlog
 from pydantic import Field, ValidationError
 
+from services.auth import places
 from services.auth.caller import NOBODY
 from services.auth.collaborators import Collaborators
 from services.auth.connections import Connection
@@ -76,7 +77,7 @@ class Jobs:
     ) -> dict[str, Any]:
         """Keep an import until a replica runs it."""
         job_id = _id()
-        sealed = self._its.ring.seal_at_rest(_place(job_id), json.dumps(users).encode())
+        sealed = self._its.ring.seal_at_rest(places.job(job_id), json.dumps(users).encode())
         await self._its.database.execute(
             "INSERT INTO jobs (job_id, type, status, connection_id, external_id, upsert,"
             " sealed_users) VALUES ($1, 'users_import', 'pending', $2, $3, $4, $5)",
@@ -131,7 +132,7 @@ class Jobs:
             await self._finish(row, {"total": 0}, [], status="failed")
             return True
         sealed = Sealed.model_validate_json(row["sealed_users"])
-        users = json.loads(self._its.ring.open_at_rest(_place(row["job_id"]), sealed))
+        users = json.loads(self._its.ring.open_at_rest(places.job(row["job_id"]), sealed))
         await self._import(row, connection, users)
         return True
 
@@ -249,7 +250,3 @@ def read_users(raw: bytes) -> list[Any]:
 
 def _id() -> str:
     return "job_" + "".join(secrets.choice(_ALPHABET) for _ in range(16))
-
-
-def _place(job_id: str) -> str:
-    return f"job/{job_id}"

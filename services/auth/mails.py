@@ -23,7 +23,7 @@ import aiosmtplib
 import structlog
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from services.auth import metrics
+from services.auth import metrics, places
 from services.auth.post import Post
 from shared.contracts import Sealed
 from shared.database import Database, Session
@@ -63,7 +63,7 @@ class Mails:
     ) -> None:
         """Put a mail into the outbox, inside the caller's transaction."""
         place = str(uuid4())
-        sealed = self._ring.seal_at_rest(_place(place), json.dumps(dict(variables)).encode())
+        sealed = self._ring.seal_at_rest(places.mail(place), json.dumps(dict(variables)).encode())
         await session.execute(
             "INSERT INTO mails (recipient, template, sealed_body) VALUES ($1, $2, $3)",
             recipient,
@@ -118,7 +118,7 @@ class Mails:
         """The mail of a row of the outbox."""
         stored = json.loads(row["sealed_body"])
         sealed = Sealed(key_id=stored["key_id"], data=stored["data"])
-        variables = json.loads(self._ring.open_at_rest(_place(stored["place"]), sealed))
+        variables = json.loads(self._ring.open_at_rest(places.mail(stored["place"]), sealed))
         return compose(row["template"], row["recipient"], self._post.sender, variables, row)
 
     async def _deliver(self, message: EmailMessage) -> None:
@@ -182,7 +182,3 @@ def _keep(message: EmailMessage, folder: Path) -> None:
     with os.fdopen(descriptor, "wb") as file:
         file.write(message.as_bytes())
     (folder / f".{name}").rename(folder / name)
-
-
-def _place(place: str) -> str:
-    return f"mail/{place}"

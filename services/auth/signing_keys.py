@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.x509.oid import NameOID
 from joserfc.jwk import KeySet, RSAKey
 
+from services.auth import places
 from shared.contracts import Sealed
 from shared.database import Database, Session
 from shared.errors import Misconfigured, ServiceError, Unavailable
@@ -169,7 +170,7 @@ class SigningKeys:
             "INSERT INTO signing_keys (kid, sealed_key, public_key, state, certificate)"
             " VALUES ($1, $2, $3, $4, $5)",
             key.kid,
-            self._ring.seal_at_rest(_place(str(key.kid)), private).model_dump_json(),
+            self._ring.seal_at_rest(places.signing_key(str(key.kid)), private).model_dump_json(),
             json.dumps(key.as_dict(private=False)),
             state,
             _certificate(key),
@@ -178,7 +179,7 @@ class SigningKeys:
     def _opened(self, rows: list[dict[str, Any]]) -> Keys:
         current = _row(rows, "current")
         sealed = Sealed.model_validate_json(current["sealed_key"])
-        opened = self._ring.open_at_rest(_place(current["kid"]), sealed)
+        opened = self._ring.open_at_rest(places.signing_key(current["kid"]), sealed)
         verifying: list[Any] = [
             RSAKey.import_key(json.loads(row["public_key"]))
             for row in rows
@@ -231,7 +232,3 @@ def _certified(certificate: str | None) -> dict[str, Any]:
         "x5c": [base64.b64encode(der).decode()],
         "x5t": base64.urlsafe_b64encode(thumb).decode().rstrip("="),
     }
-
-
-def _place(kid: str) -> str:
-    return f"signing_key/{kid}"

