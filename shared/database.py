@@ -41,6 +41,8 @@ shared by many costs less than the wait, and alone nobody waits."""
 _MAX_WAITING: Final = 10_000
 """Statements waiting in one batcher: more is an outage, and waiting longer would not help."""
 
+_HONEST: Final = 1.0
+"""Seconds of a round trip above which it says too little about the clock at its other end."""
 _CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 _TRANSIENT: Final = (
     asyncpg.PostgresConnectionError,
@@ -159,7 +161,9 @@ class Database:
         """Measure the offset again; the round trip is split in half."""
         before = _ticks()
         theirs: datetime = await self.fetchval("SELECT clock_timestamp()")
-        self._measured, self._measured_at = theirs, (before + _ticks()) / 2
+        after = _ticks()
+        if after - before < _HONEST:
+            self._measured, self._measured_at = theirs, (before + after) / 2
 
     async def _keep_time(self) -> None:
         while True:

@@ -161,7 +161,10 @@ class _Execution:
     async def _decide_by_running(self, claim: Granted) -> ExecutionResult | None:
         """Run the script and record its outcome; None if somebody else decided meanwhile."""
         granted = self._loop.time()
-        deadline = granted + claim.remaining.total_seconds()
+        # What was left when the claim was made is less by now: the answer may have been long in
+        # coming, or we were paused (I3).
+        left = min(claim.remaining, self._request.deadline - self._its.database.now())
+        deadline = granted + left.total_seconds()
         waited = timedelta(seconds=granted - self._arrived)
         queued = max(self._its.database.now() - self._request.requested_at - waited, timedelta(0))
         asked = self._request.requested_at

@@ -16,7 +16,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from time import perf_counter  # uvloop's own clock ticks in milliseconds
+from time import monotonic, perf_counter  # uvloop's own clock ticks in milliseconds
 from types import TracebackType
 from typing import Any, Final, Literal, Self
 
@@ -371,7 +371,7 @@ class Pool:
         if action not in bundle.scripts:
             return Run(Failed.of(Detail.NO_SUCH_SCRIPT, f"{action} script does not exist"))
         if deadline <= self._loop.time():
-            return Run(Failed.of(Detail.DEADLINE_PASSED, "the deadline passed before the start"))
+            return Run(_passed())
         call = _Call(bundle, action, arguments, context, deadline)
         attempt = await self._attempt(call)
         if not attempt.answer.started and deadline > self._loop.time():
@@ -388,6 +388,9 @@ class Pool:
         lease.shelf.recent.append((call.action, call.arguments))
         try:
             answer = await self._prepare(lease, call)
+            # Not the loop's clock: uvloop's stands still while a paused worker's time goes on (I3).
+            if answer is None and call.deadline <= monotonic():
+                answer = Answer(failure=_passed())
             ready = perf_counter()
             if answer is None:
                 answer = await process.invoke(
@@ -814,6 +817,10 @@ class Pool:
 def _send_away(waiter: _Waiter) -> None:
     if not waiter.lease.done():
         waiter.lease.set_result(None)
+
+
+def _passed() -> Failed:
+    return Failed.of(Detail.DEADLINE_PASSED, "the deadline passed before the start")
 
 
 def _unavailable(message: str, *, started: bool = True) -> Answer:

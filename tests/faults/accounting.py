@@ -57,6 +57,7 @@ class Breach(StrEnum):
     INTERNAL = "a caller was told of an internal error"
     CRASHED = "a service ended by itself"
     LEFT_BEHIND = "something was left behind"
+    STUMBLED = "the campaign itself stumbled, and saw less than it should"
 
 
 class Told(StrEnum):
@@ -128,6 +129,8 @@ class Evidence:
     """When each replica of auth was killed, stopped or paused by us."""
     crashes: Sequence[str] = ()
     left_behind: Sequence[str] = ()
+    stumbles: Sequence[str] = ()
+    """What went wrong with the campaign."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +156,7 @@ def account(evidence: Evidence) -> list[Violation]:
         *its.callers(),
         *(Violation(Breach.CRASHED, (), text) for text in evidence.crashes),
         *(Violation(Breach.LEFT_BEHIND, (), text) for text in evidence.left_behind),
+        *(Violation(Breach.STUMBLED, (), text) for text in evidence.stumbles),
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -69,13 +70,17 @@ class _Run:
         self._its = its
         self._tap = tap
         self._progress = progress
+        self._hurried = asyncio.Event()
         pace = FIRST_ROUND / order.requests if order.requests < 2000 else 0.0
         self._load = Load(its, order.seed, pace)
         hurry = 0.2 if order.requests < 2000 else 0.5
         self._scheduler = Scheduler(all_kinds(its, tap), order.seed, hurry)
 
     async def run(self) -> Campaign:
-        began = asyncio.get_running_loop().time()
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        for number in (signal.SIGINT, signal.SIGTERM):  # what was seen until then is told
+            loop.add_signal_handler(number, self._hurried.set)
         async with asyncio.TaskGroup() as tasks:
             watching = tasks.create_task(self._its.watch(), name="watch")
             telling = tasks.create_task(self._tell(began), name="progress")
@@ -85,7 +90,7 @@ class _Run:
             left = await evidence.settled(self._its, self._tap)
             left += await evidence.bounds(self._its)
             watching.cancel()
-        seconds = asyncio.get_running_loop().time() - began
+        seconds = loop.time() - began
         found = await self._gather(left + await self._stop())
         heaviest = {replica.name: replica.heaviest for replica in self._its.replicas}
         clocks = any(worker.clock is not None for worker in self._its.workers)
@@ -108,7 +113,7 @@ class _Run:
             striking = tasks.create_task(self._scheduler.run(), name="faults")
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._order.minutes * 60):
-                    while not self._enough:
+                    while not (self._enough or self._hurried.is_set()):
                         await asyncio.sleep(0.2)
             self._load.stop()
             self._scheduler.stop()
@@ -156,4 +161,5 @@ class _Run:
             troubles={auth.name: auth.troubles for auth in its.auths},
             crashes=[text for replica in its.replicas for text in replica.deaths],
             left_behind=left,
+            stumbles=self._scheduler.stumbles + self._load.stumbles,
         )

@@ -115,6 +115,8 @@ class Replica:
                     self.up = self.process.returncode is None
                     await asyncio.sleep(0 if self.up else 0.3)
         except TimeoutError:
+            if self.process is not None:
+                self.process.kill()
             raise Unavailable(f"{self.name} did not get ready: {self.last_words()}") from None
 
     def last_words(self) -> str:
@@ -179,7 +181,7 @@ class Installation:
         while True:
             await asyncio.sleep(0.5)
             for replica in self.replicas:
-                if replica.up and not replica.ours and replica.pid == 0:
+                if not replica.ours and replica.pid == 0:
                     await self._revive(replica)
             await asyncio.to_thread(self._look)
 
@@ -189,7 +191,10 @@ class Installation:
         replica.deaths.append(f"{replica.name} ended with {code}: {replica.last_words()}")
         async with replica.trouble():
             replica.up = False
-            await replica.rise()
+            try:
+                await replica.rise()
+            except Unavailable as error:
+                replica.deaths.append(str(error))
 
     def _look(self) -> None:
         for replica in self.replicas:
@@ -269,6 +274,7 @@ async def _auth(its: Installation, owned: AsyncExitStack, number: int) -> Replic
         "TRICKLE_ISSUER": f"{its.system.url}/",
         "TRICKLE_PORT": str(port),
         "TRICKLE_MAIL_FOLDER": str(its.system.folder / "mails"),
+        "TRICKLE_SHUTDOWN_DELAY": "0.5",  # our balancer notices at once
     }
     made = await _replica(its, owned, "services.auth", f"auth-{number}", settings)
     made.url = f"http://127.0.0.1:{port}"

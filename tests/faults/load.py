@@ -58,6 +58,8 @@ class Load:
     pace: float = 0.0
     """Seconds between two requests at least; 0: as fast as it goes."""
     calls: list[Call] = field(default_factory=list)
+    stumbles: list[str] = field(default_factory=list)
+    """Answers that a person could make nothing of."""
     _people: int = 0
     _next_at: float = 0.0
     _done: bool = False
@@ -87,7 +89,10 @@ class Load:
             realms = [realm for realm in self.its.realms if realm.import_mode == moving]
             realm = dice.choice(realms)
             person = _Person(number, realm, f"u{number}@example.com", f"Secret-{number}", dice)
-            await (self._move(person) if moving else self._live(person))
+            try:
+                await (self._move(person) if moving else self._live(person))
+            except (KeyError, ValueError) as error:
+                self.stumbles.append(f"person {number}: {type(error).__name__} {error}")
 
     async def _move(self, person: _Person) -> None:
         """In import mode: the first login moves them, the others are answered here."""

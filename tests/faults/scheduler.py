@@ -51,6 +51,8 @@ class Scheduler:
     hurry: float = 1.0
     """What the gaps are multiplied with in the first round."""
     struck: list[Struck] = field(default_factory=list)
+    stumbles: list[str] = field(default_factory=list)
+    """Faults that could not be injected, or not be mended."""
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _rounds: set[str] = field(default_factory=set)
 
@@ -89,7 +91,10 @@ class Scheduler:
         one = Struck(kind.name, loop.time())
         self.struck.append(one)
         # Its own dice: how often one kind draws must not decide what comes after it.
-        one.target = await kind.strike(random.Random(dice.random()))  # noqa: S311
+        try:
+            one.target = await kind.strike(random.Random(dice.random()))  # noqa: S311
+        except Exception as error:  # noqa: BLE001 - told in the end: a long run must not be lost
+            self.stumbles.append(f"{kind.name}: {type(error).__name__} {error}")
         one.ended = loop.time()
 
     async def _stopped_within(self, seconds: float) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -473,6 +474,32 @@ async def test_a_missing_script_and_a_passed_deadline_start_nothing() -> None:
         assert detail_of(missing) == Detail.NO_SUCH_SCRIPT
         assert detail_of(late) == Detail.DEADLINE_PASSED
         assert frozenset() == caller.pool.pids()
+
+
+async def test_a_worker_that_was_paused_past_the_deadline_starts_nothing() -> None:
+    """I3: its runner is chosen, and then the worker stands still."""
+
+    def pause(event: PoolEvent) -> None:
+        if event == Leased("warm"):
+            time.sleep(0.5)
+
+    async with Pool(COMMAND, limits=QUIET, observe=pause) as pool:
+        loop = asyncio.get_running_loop()
+        first = await pool.run(
+            bundle(), Action.LOGIN, ["a", ""], context={}, deadline=loop.time() + 10
+        )
+        late = await pool.run(
+            bundle(), Action.LOGIN, ["a", ""], context={}, deadline=loop.time() + 0.3
+        )
+        last = await pool.run(
+            bundle(), Action.LOGIN, ["a", ""], context={}, deadline=loop.time() + 10
+        )
+
+    assert isinstance(late.outcome, Failed)
+    assert Detail.DEADLINE_PASSED == late.outcome.detail
+    assert isinstance(first.outcome, Value)
+    assert isinstance(last.outcome, Value)
+    assert 2 == last.outcome.value["calls"]
 
 
 async def test_arguments_too_large_for_a_frame_are_refused_and_harm_nothing() -> None:

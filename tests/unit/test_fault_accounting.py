@@ -184,6 +184,7 @@ BROKEN: dict[str, tuple[Evidence, Breach, tuple[UUID, ...]]] = {
         (CREATED, LOGGED_IN),
     ),
     "a service that ended": (evidence(crashes=["worker-1 ended with 1"]), Breach.CRASHED, ()),
+    "a fault that was not mended": (evidence(stumbles=["broker"]), Breach.STUMBLED, ()),
     "a message in a queue": (
         evidence(left_behind=["1 messages wait in dead"]),
         Breach.LEFT_BEHIND,
