@@ -65,7 +65,8 @@ async def run(report: Report, chosen: argparse.Namespace) -> None:
         report.progress("starting Postgres and RabbitMQ")
         its = await owned.enter_async_context(stack.servers())
         contestants: dict[str, Call] = {RAW: await owned.enter_async_context(stack.raw(its))}
-        ledgers = {}
+        ledgers: dict[str, stack.Pipeline] = {}
+        alone: dict[str, Call] = {}
         for name, fast in ((FAST, True), (CLIENT, False), (BARE, True)):
             if chosen.only and name != FAST:
                 continue
@@ -75,6 +76,7 @@ async def run(report: Report, chosen: argparse.Namespace) -> None:
             module = "tests.benchmarks.rivals.no_ledger" if name == BARE else stack.WORKER
             its.pids[name] = ours.start_worker(module).pid
             contestants[name] = partial(ours.call, connection)
+            alone[name] = partial(ours.answer, connection)
             ledgers[name] = ours
         if not chosen.only:
             echo, by_hand = await owned.enter_async_context(stack.celery(its, scratch))
@@ -82,7 +84,7 @@ async def run(report: Report, chosen: argparse.Namespace) -> None:
             contestants[FASTSTREAM] = await owned.enter_async_context(
                 stack.faststream(its, scratch)
             )
-        found = await _rounds(report, chosen, contestants, its.pids)
+        found = await _rounds(report, chosen, contestants, alone, its.pids)
         totals = await ledgers[FAST].counts()
     _report(report, chosen, found)
     report.line(
@@ -96,6 +98,7 @@ async def _rounds(
     report: Report,
     chosen: argparse.Namespace,
     contestants: dict[str, Call],
+    alone: dict[str, Call],
     pids: dict[str, int],
 ) -> Found:
     found = Found({name: [] for name in contestants}, {name: [] for name in contestants})
@@ -109,8 +112,9 @@ async def _rounds(
             )
             found.many[name].append(many)
             if name != BY_HAND:
-                single = await measure(call, concurrency=1, seconds=chosen.seconds / 3)
-                found.single[name].append(single)
+                single = alone.get(name, call)
+                one = await measure(single, concurrency=1, seconds=chosen.seconds / 2)
+                found.single[name].append(one)
     return found
 
 
@@ -155,6 +159,8 @@ def _report(report: Report, chosen: argparse.Namespace, found: Found) -> None:
 
 def _singles(report: Report, found: Found) -> None:
     report.line("## One at a time")
+    report.line()
+    report.line("Until the answer: our effect is marked while the caller goes on.")
     report.line()
     floor = median([one.percentile(50) for one in found.single[RAW]])
     rows = []

@@ -11,11 +11,11 @@ import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import aio_pika
 
@@ -89,6 +89,7 @@ class Pipeline:
     names: Names
     environment: dict[str, str]
     workers: list[Guarded]
+    marking: set[asyncio.Task[bool]] = field(default_factory=set)
 
     async def connect(self, login: str = LOGIN, *, concurrency: int = 64) -> Connection:
         """A connection with this login script."""
@@ -108,9 +109,19 @@ class Pipeline:
 
     async def call(self, connection: Connection) -> None:
         """One login through everything; anything but a success ends the benchmark."""
+        await self.ledger.mark_applied(await self._run(connection))
+
+    async def answer(self, connection: Connection) -> None:
+        """The same, until the answer: its effect is marked while the caller goes on."""
+        execution_id = await self._run(connection)
+        marking = asyncio.get_running_loop().create_task(self.ledger.mark_applied(execution_id))
+        self.marking.add(marking)
+        marking.add_done_callback(self.marking.discard)
+
+    async def _run(self, connection: Connection) -> UUID:
         answer = await self.executions.run(connection, Action.LOGIN, ARGUMENTS)
         assert isinstance(answer.result.outcome, Succeeded), answer.result.outcome
-        await self.ledger.mark_applied(answer.execution_id)
+        return answer.execution_id
 
     async def counts(self) -> Counts:
         """What the ledger holds."""

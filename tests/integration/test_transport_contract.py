@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -11,9 +12,12 @@ from urllib.parse import urlsplit
 
 import aio_pika
 import pytest
+import trustme
+from yarl import URL
 
 from shared.amqp import open_transport
-from shared.amqp.tap import TappedConnection
+from shared.amqp.tap import Tap, TappedConnection
+from shared.amqp.wire import HEARTBEAT
 from shared.errors import Misconfigured, Rejected, Unavailable, Unroutable
 from shared.inprocess import InProcessBroker
 from shared.topology import Names
@@ -495,3 +499,33 @@ async def test_what_is_unbound_goes_to_the_other_queue_alone(bench: Bench) -> No
     assert b"one" == (await lane.next()).message.body
     assert own.queue.empty()
     assert [b"both", b"both"] == [copy.message.body for copy in copies]
+
+
+async def test_tls_goes_through_our_transport_too() -> None:
+    authority = trustme.CA()
+    serving = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("localhost").configure_cert(serving)
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+
+    async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(await reader.readexactly(8))
+        await writer.drain()
+        writer.close()
+
+    class Provider:
+        async def get_context(self) -> ssl.SSLContext:
+            return trusting
+
+    async with await asyncio.start_server(echo, "127.0.0.1", 0, ssl=serving) as server:
+        port = server.sockets[0].getsockname()[1]
+        tap = Tap()
+        reader, writer = await tap.create(
+            URL(f"amqps://localhost:{port}"), ssl_context_provider=Provider()
+        )
+        writer.write(HEARTBEAT)
+        heard = await reader.readexactly(8)
+        writer.close()
+
+    assert HEARTBEAT == heard
+    assert tap.stream is reader
