@@ -170,7 +170,7 @@ def main() -> int:
     if chosen.short:
         chosen.connections, chosen.calls = min(chosen.connections, 60), min(chosen.calls, 300)
     configure_logging("error", "console")
-    report = Report("connections", "A thousand connections", chosen, rounds=False)
+    report = Report("connections", "Many connections, Zipf traffic", chosen, rounds=False)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as loop:
         loop.run(run(report, chosen))
     report.write()
