@@ -31,6 +31,7 @@ FULL: Final[dict[str, Any]] = SMALL | {
         "image": {"digest": _DIGEST},
         "autoscaling": {"enabled": True},
         "isolationRequired": "fs+net",
+        "egress": {"default": "deny", "allow": ["db.example.com:5432"], "refuse": ["10.0.0.0/8"]},
     },
     "networkPolicy": {"legacyDatabases": [{"cidr": "203.0.113.10/32", "ports": [5432, 3306]}]},
     "httpRoute": {"enabled": True, "parentRefs": [{"name": "gateway"}]},

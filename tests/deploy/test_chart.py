@@ -14,7 +14,18 @@ from services.auth.connections import MAX_SCRIPT_SECONDS
 from services.auth.settings import AuthSettings
 from services.script_worker.settings import WorkerSettings
 from shared.settings import env_name
-from tests.deploy.chart import CHART, FULL, SMALL, environment, one, pod, program, render, template
+from tests.deploy.chart import (
+    CHART,
+    FULL,
+    ROOT,
+    SMALL,
+    environment,
+    one,
+    pod,
+    program,
+    render,
+    template,
+)
 
 OLDEST, NEWEST = "1.33", "1.37"
 MATRIX: dict[str, dict[str, Any]] = {
@@ -60,6 +71,14 @@ SKIPPED = {
 @pytest.fixture(scope="module")
 def everything() -> list[dict[str, Any]]:
     return render(FULL)
+
+
+def test_the_values_that_we_show_render() -> None:
+    shown = yaml.safe_load((ROOT / "deploy" / "examples" / "values.yaml").read_text())
+
+    told = environment(one(render(shown), "Deployment", "script-worker"))
+
+    assert "deny" == told["TRICKLE_EGRESS_DEFAULT"]
 
 
 def test_helm_finds_nothing_to_say() -> None:
@@ -182,8 +201,7 @@ def test_the_grace_period_outlasts_what_is_in_hand(deadline: int) -> None:
     for component in ("auth", "script-worker"):
         workload = one(objects, "Deployment", component)
         drain = int(environment(workload)["TRICKLE_DRAIN_BUDGET"])
-        stop = pod(workload)["containers"][0].get("lifecycle", {}).get("preStop", {})
-        waits = int(stop.get("sleep", {}).get("seconds", 0))
+        waits = int(environment(workload).get("TRICKLE_SHUTDOWN_DELAY", 0))
         assert deadline < drain
         assert drain + waits < pod(workload)["terminationGracePeriodSeconds"]
 

@@ -73,6 +73,11 @@ capabilities: {drop: [ALL]}
 {{ add (int .Values.scriptDeadlineSeconds) 10 }}
 {{- end -}}
 
+{{/* A stopping replica of auth answers on for so long, no longer ready, until balancers have noticed. */}}
+{{- define "trickle.shutdownDelay" -}}
+5
+{{- end -}}
+
 {{/* The grace period leaves the drain its time, and 5 s to be noticed and to close. */}}
 {{- define "trickle.graceSeconds" -}}
 {{ add (include "trickle.drainSeconds" . | int) 5 }}
