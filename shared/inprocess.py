@@ -89,7 +89,7 @@ class _Delivery:
         if self._settled:
             return
         self._settled = True
-        self._consumer.unsettled.discard(self)
+        self._consumer.unsettled.pop(self, None)
         then()
         self._queue.pump()
 
@@ -101,7 +101,7 @@ class _Consumer:
         self.queue = queue
         self.prefetch = prefetch
         self.handler = handler
-        self.unsettled: set[_Delivery] = set()
+        self.unsettled: dict[_Delivery, None] = {}  # in the order of their hand-out
         self.active = True
 
     async def cancel(self) -> None:
@@ -115,7 +115,7 @@ class _Consumer:
         self.active = False
         if self in self.queue.consumers:
             self.queue.consumers.remove(self)
-        for delivery in sorted(self.unsettled, key=id):
+        for delivery in reversed(list(self.unsettled)):  # the oldest ends at the head
             delivery.requeue()
 
 
@@ -166,7 +166,7 @@ class _Queue:
             entry = self.entries.popleft()
             entry.deliveries += 1
             delivery = _Delivery(self, entry, free)
-            free.unsettled.add(delivery)
+            free.unsettled[delivery] = None
             asyncio.get_running_loop().call_soon(free.handler, delivery)
 
     def close(self) -> None:

@@ -136,9 +136,11 @@ class Ledger:
         if row.result is not None:
             return Decided(row)
         if row.worker == worker and (row.execution_id, row.attempt) not in self._granted:
-            # We claimed it and never heard so: the link dropped inside the statement. The lease
-            # was counted from then, so that it is fresh at most; renewal follows.
-            return self._grant(row.execution_id, row.attempt, row.deadline - self._database.now())
+            # We claimed it and never heard so: the link dropped inside the statement. Its lease
+            # counts from then and may be over: it is ours once it is renewed.
+            pair = (row.execution_id, row.attempt)
+            if row.execution_id in await self.renew(worker, [pair]):
+                return self._grant(*pair, row.deadline - self._database.now())
         if row.lease_left <= timedelta(0):
             # Dead, and not ours to repeat: the reaper decides it within its interval.
             return Held(timedelta(milliseconds=200))

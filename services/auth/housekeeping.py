@@ -23,6 +23,7 @@ import structlog
 from pydantic import BaseModel, ValidationError
 
 from services.auth import metrics
+from services.auth.executions import LATE
 from shared.contracts import (
     SCHEMA_VERSION,
     Binding,
@@ -209,9 +210,12 @@ class Housekeeping:
         delivery.ack()
 
     async def _adopt(self, delivery: Delivery) -> None:
-        """A result whose replica is gone: nobody holds its password any more, so that it can't be
+        """A result that found no queue.
 
-        imported; it is marked applied, and the next login runs the script again.
+        Its replica may only have lost its link: then it asks the ledger and applies the effect
+        itself, and must not find it marked. When nobody can be waiting any more, the replica is
+        gone, nobody holds the password, and nothing can be imported: it is marked applied, and the
+        next login runs the script again.
         """
         try:
             result = ExecutionResult.model_validate_json(delivery.message.body)
@@ -220,6 +224,8 @@ class Housekeeping:
             log.warning("orphan.unreadable", size=len(delivery.message.body), next="dropped")
             delivery.ack()
             return
+        waited_for = result.deadline + LATE - self._database.now()
+        await asyncio.sleep(max(waited_for.total_seconds(), 0))
         first = await self._ledger.mark_applied(result.execution_id)
         metrics.REPLIES.labels("orphan" if first else "duplicate").inc()
         delivery.ack()

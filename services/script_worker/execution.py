@@ -38,7 +38,7 @@ from shared.contracts import (
 )
 from shared.database import Database
 from shared.errors import Unavailable, Undecodable, Unsealable
-from shared.ledger import Decided, Granted, Held, Ledger, Passed, Row
+from shared.ledger import Claim, Decided, Granted, Held, Ledger, Passed, Row
 from shared.retry import retrying
 from shared.sealing import Direction, KeyRing, seal_json
 from shared.telemetry import labelled
@@ -125,12 +125,10 @@ class _Execution:
     async def settle(self) -> Settlement:
         while True:
             with tracing.span("claim"):
-                claim = await self._from_ledger(
-                    lambda: self._its.ledger.claim(self._request, self._its.worker), timedelta(0)
-                )
+                asked, claim = await self._from_ledger(self._claim, timedelta(0))
             match claim:
                 case Granted():
-                    result = await self._decide_by_running(claim)
+                    result = await self._decide_by_running(claim, asked)
                 case Decided(row):
                     labelled(metrics.DELIVERIES, "duplicate").inc()
                     if row.published or row.result is None:
@@ -149,6 +147,15 @@ class _Execution:
                 return Settlement.ACK
             # Superseded: see what the ledger says now.
 
+    async def _claim(self) -> tuple[float, Claim]:
+        """A claim, and when we asked for it: what it grants counts from then at the earliest.
+
+        We may hear of it late, after a pause or over a slow link: counted from when we heard, its
+        time would end after the deadline (I3) and after the lease.
+        """
+        asked = self._loop.time()
+        return asked, await self._its.ledger.claim(self._request, self._its.worker)
+
     async def _decide_unrun(self) -> ExecutionResult | None:
         """Record that it expired; what is stored then, None while somebody's claim stands."""
         expired = self._result(Failed.of(Detail.DEADLINE_PASSED), attempt=0)
@@ -158,21 +165,18 @@ class _Execution:
         )
         return row.result
 
-    async def _decide_by_running(self, claim: Granted) -> ExecutionResult | None:
+    async def _decide_by_running(self, claim: Granted, asked: float) -> ExecutionResult | None:
         """Run the script and record its outcome; None if somebody else decided meanwhile."""
-        granted = self._loop.time()
-        # What was left when the claim was made is less by now: the answer may have been long in
-        # coming, or we were paused (I3).
-        left = min(claim.remaining, self._request.deadline - self._its.database.now())
-        deadline = granted + left.total_seconds()
-        waited = timedelta(seconds=granted - self._arrived)
+        deadline = asked + claim.remaining.total_seconds()
+        waited = timedelta(seconds=self._loop.time() - self._arrived)
         queued = max(self._its.database.now() - self._request.requested_at - waited, timedelta(0))
-        asked = self._request.requested_at
-        tracing.passed("queue", parent=self._request.traceparent, began=asked, ended=asked + queued)
+        began = self._request.requested_at
+        tracing.passed("queue", parent=self._request.traceparent, began=began, ended=began + queued)
         try:
             with tracing.span("script", attempt=claim.attempt) as opened:
-                async with self._its.leases.hold(self._request.execution_id, claim.attempt):
-                    run = await self._run(deadline)
+                leases, execution_id = self._its.leases, self._request.execution_id
+                async with leases.hold(execution_id, claim.attempt, asked) as check_lease:
+                    run = await self._run(deadline, check_lease)
                 opened.note(warm=run.runner is not None and run.runner.warm)
         except LeaseLost:
             return None
@@ -202,7 +206,7 @@ class _Execution:
             )
         return result
 
-    async def _run(self, deadline: float) -> Run:
+    async def _run(self, deadline: float, check_lease: Callable[[], None]) -> Run:
         request, its = self._request, self._its
         try:
             bundle = await its.revisions.get(request.connection_id, request.revision)
@@ -218,6 +222,7 @@ class _Execution:
             if request.client.organization is None
             else {"organization": request.client.organization}
         )
+        check_lease()
         return await its.pool.run(
             bundle, request.action, arguments, context=context, deadline=deadline
         )

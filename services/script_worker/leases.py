@@ -9,7 +9,7 @@ worker or the reaper may decide it, so a script must not go on.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Final
@@ -56,14 +56,27 @@ class Leases:
         return len(self._held)
 
     @asynccontextmanager
-    async def hold(self, execution_id: UUID, attempt: int) -> AsyncIterator[None]:
-        """Keep a fresh claim alive inside the block; raises LeaseLost when that fails."""
+    async def hold(
+        self, execution_id: UUID, attempt: int, asked: float
+    ) -> AsyncIterator[Callable[[], None]]:
+        """Keep a claim alive inside the block; raises LeaseLost when that fails.
+
+        `asked`: loop time before the claim was asked for. The database's lease can only have begun
+        later, however late we heard of it. Inside, what it yields raises LeaseLost if the lease is
+        over: for the last moment before a start, since a pause may have been longer than a lease.
+        """
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - a coroutine always runs in a task
-        held = _Held(attempt, self._fresh(), task)
+        held = _Held(attempt, _lasts(asked), task)
+
+        def check() -> None:
+            if held.good_until <= asyncio.get_running_loop().time():
+                log.warning("lease.lost", execution_id=str(execution_id), next="it is not started")
+                raise LeaseLost
+
         self._held[execution_id] = held
         try:
-            yield
+            yield check
         except asyncio.CancelledError:
             if held.lost and task.uncancel() == 0:
                 raise LeaseLost from None
@@ -83,7 +96,7 @@ class Leases:
         if not asked:
             return
         # Judged from before the statement: the database's lease can only be later than that.
-        fresh = self._fresh()
+        fresh = _lasts(asyncio.get_running_loop().time())
         try:
             async with asyncio.timeout(RENEW_EVERY.total_seconds()):
                 kept = await self._ledger.renew(self._worker, list(asked.items()))
@@ -114,6 +127,6 @@ class Leases:
         log.warning("lease.lost", execution_id=str(execution_id), next="its runner is killed")
         held.task.cancel()
 
-    @staticmethod
-    def _fresh() -> float:
-        return asyncio.get_running_loop().time() + (LEASE - _SAFETY).total_seconds()
+
+def _lasts(since: float) -> float:
+    return since + (LEASE - _SAFETY).total_seconds()
