@@ -34,6 +34,8 @@ log = structlog.get_logger(__name__)
 
 STATEMENT_WITHIN: Final = 5.0
 CONNECT_WITHIN: Final = 5.0
+PROBE_WITHIN: Final = 1.0
+PROBE_EVERY: Final = 0.5
 MEASURE_CLOCK_EVERY: Final = 30.0
 GATHER_UNDER_LOAD: Final = 0.002
 """Seconds that a batch waits for company when the one before had some: under load a statement
@@ -52,6 +54,7 @@ _TRANSIENT: Final = (
     asyncpg.CrashShutdownError,
     asyncpg.CannotConnectNowError,
     asyncpg.QueryCanceledError,
+    asyncpg.LockNotAvailableError,
     asyncpg.IdleInTransactionSessionTimeoutError,
     asyncpg.DeadlockDetectedError,
     asyncpg.SerializationError,
@@ -71,7 +74,7 @@ def _ticks() -> float:
     return time.clock_gettime(_CLOCK)
 
 
-class _Translating:
+class translating:  # noqa: N801 - reads as what it is: `with translating():`
     """Turns the driver's transient errors into Unavailable."""
 
     def __enter__(self) -> None:
@@ -92,20 +95,63 @@ class _Translating:
 class Database:
     """A pool of sessions and the clock of the server behind them."""
 
-    def __init__(self, pool: asyncpg.Pool[asyncpg.Record]) -> None:
-        """Made by `open_database`."""
+    def __init__(
+        self, pool: asyncpg.Pool[asyncpg.Record], probe: Callable[[], Awaitable[None]]
+    ) -> None:
+        """Made by `open_database`; `probe` fails when the server does not answer a new session."""
         self._pool = pool
         self._measured, self._measured_at = datetime.now(UTC), _ticks()
+        self._probe = probe
+        self._probing: asyncio.Task[None] | None = None
+        self._stalled = False
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Session]:
         """A session of the pool. Raises Unavailable."""
-        with _Translating():
-            async with (
-                self._pool.acquire(timeout=CONNECT_WITHIN) as session,
-                self._given_up(session),
-            ):
-                yield session
+        if self._stalled:
+            raise Unavailable("the database does not answer")
+        try:
+            with translating():
+                async with (
+                    self._pool.acquire(timeout=CONNECT_WITHIN) as session,
+                    self._given_up(session),
+                ):
+                    yield session
+        except Unavailable as error:
+            if isinstance(error.__cause__, TimeoutError) and self._probing is None:
+                # Owned by this object: it ends when the server answers, or with the pool.
+                self._probing = asyncio.get_running_loop().create_task(self._until_answered())
+            raise
+
+    async def _until_answered(self) -> None:
+        """After one statement was not answered in time, find out what to tell the next: a link that
+
+        swallows everything would cost each of them its whole bound.
+        """
+        try:
+            while not await self._answers():
+                if not self._stalled:
+                    log.warning("database.stalled", next="nothing is asked until it answers")
+                self._stalled = True
+                await asyncio.sleep(PROBE_EVERY)
+            if self._stalled:
+                log.info("database.answers")
+        finally:
+            self._stalled, self._probing = False, None
+
+    async def _answers(self) -> bool:
+        try:
+            async with asyncio.timeout(PROBE_WITHIN):
+                await self._probe()
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+            return False
+        return True
+
+    async def close(self) -> None:
+        """End what it began itself."""
+        if self._probing is not None:
+            self._probing.cancel()
+            await asyncio.wait({self._probing})
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Session]:
@@ -180,7 +226,7 @@ async def open_database(
 ) -> AsyncIterator[Database]:
     """Open a pool. Raises Unavailable, or Misconfigured when the server refuses who we are."""
     try:
-        with _Translating():
+        with translating():
             pool = await asyncpg.create_pool(
                 url,
                 min_size=1,
@@ -195,12 +241,21 @@ async def open_database(
         asyncpg.InvalidCatalogNameError,
     ) as error:
         raise Misconfigured(f"the database refuses us: {type(error).__name__}") from error
-    database = Database(pool)
+
+    async def probe() -> None:
+        session = await asyncpg.connect(url, timeout=PROBE_WITHIN)
+        try:
+            await session.fetchval("SELECT 1", timeout=PROBE_WITHIN)
+        finally:
+            session.terminate()
+
+    database = Database(pool, probe)
     try:
         await database.measure_clock()
         async with beside(database._keep_time(), "database clock"):  # noqa: SLF001
             yield database
     finally:
+        await database.close()
         await _close(pool)
 
 

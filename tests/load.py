@@ -73,9 +73,16 @@ class Load:
     async def balance(self) -> None:
         """Send nothing to who is not ready, as of the last look."""
         while True:
-            looks = await asyncio.gather(*map(self._looks_ready, self._replicas))
-            self._ready = [one for one, ready in zip(self._replicas, looks, strict=True) if ready]
+            replicas = self._replicas
+            looks = await asyncio.gather(*map(self._looks_ready, replicas))
+            if replicas is self._replicas:  # else some were forgotten meanwhile
+                self._ready = [one for one, ready in zip(replicas, looks, strict=True) if ready]
             await asyncio.sleep(LOOK_EVERY)
+
+    def forget(self, url: str) -> None:
+        """Send nothing to a replica any more, whatever it says."""
+        self._replicas = [one for one in self._replicas if one != url]
+        self._ready = [one for one in self._ready if one != url]
 
     async def _looks_ready(self, url: str) -> bool:
         try:

@@ -14,8 +14,9 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import count, islice
 from typing import Final
 
 from services.auth import metrics
@@ -48,10 +49,20 @@ def shed(reason: str, text: str, retry_after: timedelta | None = None) -> Shed:
 
 @dataclass(slots=True)
 class _Traffic:
-    in_flight: int = 0
+    admitted: dict[int, float] = field(default_factory=dict)
+    """Those in flight by a number, the oldest first, and since when."""
     mean: float = FIRST_GUESS
     share: float = 1.0
     lowered: float = -1.0
+
+    @property
+    def in_flight(self) -> int:
+        return len(self.admitted)
+
+    def takes(self, slots: int) -> float:
+        """Seconds that a script takes: as the last ones did, or longer if that many are older."""
+        oldest = next(islice(self.admitted.values(), slots - 1, None), None)
+        return self.mean if oldest is None else max(self.mean, _now() - oldest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +92,7 @@ class Bulkhead:
     def __init__(self, limit: int | None = None) -> None:
         """`limit` replaces the derived one, for every connection."""
         self._limit = limit
+        self._numbers = count()
         self._traffic: OrderedDict[str, _Traffic] = OrderedDict()
 
     def limit(self, connection: Connection, workers: int) -> int:
@@ -89,14 +101,14 @@ class Bulkhead:
             return self._limit
         traffic = self._of(connection)
         slots = connection.worker_concurrency * workers
-        each = max(1.0, connection.script_budget.total_seconds() * IN_TIME / traffic.mean)
+        each = max(1.0, connection.script_budget.total_seconds() * IN_TIME / traffic.takes(slots))
         return min(max(workers, int(slots * each * traffic.share)), MAX_QUEUED_REQUESTS + slots)
 
     def drain_time(self, connection: Connection, workers: int) -> timedelta:
         """How long the workers need for what is in flight now."""
         traffic = self._of(connection)
         slots = connection.worker_concurrency * workers
-        return timedelta(seconds=traffic.mean * traffic.in_flight / slots)
+        return timedelta(seconds=traffic.takes(slots) * traffic.in_flight / slots)
 
     @contextmanager
     def entered(self, connection: Connection, workers: int) -> Iterator[Passage]:
@@ -108,11 +120,12 @@ class Bulkhead:
                 f"{traffic.in_flight} executions of {connection.connection_id} are in flight",
                 self.drain_time(connection, workers),
             )
-        traffic.in_flight += 1
+        number, admitted = next(self._numbers), _now()
+        traffic.admitted[number] = admitted
         try:
-            yield Passage(connection.script_budget, _now(), traffic)
+            yield Passage(connection.script_budget, admitted, traffic)
         finally:
-            traffic.in_flight -= 1
+            del traffic.admitted[number]
 
     def _of(self, connection: Connection) -> _Traffic:
         traffic = self._traffic.get(connection.connection_id)

@@ -186,6 +186,29 @@ async def test_a_database_that_is_away(under: Under) -> None:
         under.database.accept()
 
 
+async def test_a_database_that_swallows_everything_costs_the_first_its_bound_and_nobody_else(
+    under: Under,
+) -> None:
+    under.database.stall()
+    try:
+        assert 503 == (await under.login(1)).status_code
+        await asyncio.sleep(2)  # the probe is not answered either
+
+        for number in range(5):
+            await refused_at_once(under.login(number))
+    finally:
+        under.database.flow()
+
+    before = confirmed()
+    tasks = []
+    async with asyncio.timeout(60):
+        while confirmed() == before:
+            tasks.append(asyncio.create_task(under.login(10)))
+            await asyncio.sleep(0.2)
+    for task in tasks:
+        task.cancel()
+
+
 def confirmed() -> float:
     return metric("auth_amqp_publish_total", exchange="requests", outcome="confirmed") or 0
 

@@ -50,6 +50,29 @@ async def test_a_store_that_turned_slow_is_noticed_within_some_runs() -> None:
     assert bulkhead.limit(shop, workers=1) <= 5
 
 
+async def test_a_store_that_is_slow_from_the_start_is_noticed_before_its_first_answer() -> None:
+    """When as many as there are slots have been there for so long, no script was quicker."""
+    shop, bulkhead = connection(), Bulkhead()
+    limits = []
+
+    with ExitStack() as entered:
+        for _ in range(4):
+            entered.enter_context(bulkhead.entered(shop, workers=1))
+        for _ in range(4):
+            limits.append(bulkhead.limit(shop, workers=1))
+            await asyncio.sleep(5)
+
+    assert [60, 12, 6, 4] == limits
+
+
+async def test_one_straggler_is_no_slow_store() -> None:
+    shop, bulkhead = connection(), Bulkhead()
+
+    with bulkhead.entered(shop, workers=1):
+        await asyncio.sleep(19)
+        assert 60 == bulkhead.limit(shop, workers=1)
+
+
 async def test_who_waited_too_long_lowers_the_limit_and_who_did_not_raises_it_again() -> None:
     """Other replicas and other connections have their part of the workers."""
     shop = connection(worker_concurrency=16)
