@@ -6,7 +6,7 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count, cycle
 from time import perf_counter
@@ -28,6 +28,9 @@ class Logins:
     taken: list[float] = field(default_factory=list)
     refused: list[float] = field(default_factory=list)
 
+    lost: list[str] = field(default_factory=list)
+    """Why those with no answer have none."""
+
     def note(self, status: int, seconds: float) -> None:
         self.statuses[status] += 1
         (self.refused if status == 503 else self.taken).append(seconds)
@@ -40,7 +43,7 @@ class Load:
         """Made by `loaded`."""
         self._http = http
         self._client_id = client_id
-        self._ready = list(replicas)
+        self._ready: list[str] = []
         self._replicas = replicas
         self._turns = cycle(range(1_000_000))
 
@@ -53,10 +56,11 @@ class Load:
             "realm": realm,
         }
         before, status = perf_counter(), 0
-        if self._ready:
+        try:
             url = self._ready[next(self._turns) % len(self._ready)]
-            with suppress(httpx.HTTPError):
-                status = (await self._http.post(f"{url}/oauth/token", json=body)).status_code
+            status = (await self._http.post(f"{url}/oauth/token", json=body)).status_code
+        except (httpx.HTTPError, ZeroDivisionError) as error:  # or nobody was ready
+            found.lost.append(type(error).__name__)
         found.note(status, perf_counter() - before)
 
     async def offer(
@@ -73,11 +77,15 @@ class Load:
     async def balance(self) -> None:
         """Send nothing to who is not ready, as of the last look."""
         while True:
-            replicas = self._replicas
-            looks = await asyncio.gather(*map(self._looks_ready, replicas))
-            if replicas is self._replicas:  # else some were forgotten meanwhile
-                self._ready = [one for one, ready in zip(replicas, looks, strict=True) if ready]
             await asyncio.sleep(LOOK_EVERY)
+            await self.look()
+
+    async def look(self) -> None:
+        """Ask each replica whether it is ready."""
+        replicas = self._replicas
+        looks = await asyncio.gather(*map(self._looks_ready, replicas))
+        if replicas is self._replicas:  # else some were forgotten meanwhile
+            self._ready = [one for one, ready in zip(replicas, looks, strict=True) if ready]
 
     def forget(self, url: str) -> None:
         """Send nothing to a replica any more, whatever it says."""
@@ -97,5 +105,6 @@ async def loaded(client_id: str, *replicas: str) -> AsyncIterator[Load]:
     limits = httpx.Limits(max_connections=1000, max_keepalive_connections=100)
     async with httpx.AsyncClient(timeout=40, limits=limits) as http:
         load = Load(http, client_id, replicas)
+        await load.look()
         async with beside(load.balance(), "balancer"):
             yield load

@@ -70,7 +70,6 @@ class System:
         settings: dict[str, str],
         log: Path | None = None,
         through: Sequence[str] = (),
-        verb: str = "serve",
     ) -> Guarded:
         """Start a service, and wait for nothing; `settings` come before the installation's own.
 
@@ -88,7 +87,7 @@ class System:
             **settings,
         }
         log = log or self.folder / f"{module}-{len(self.running)}.log"
-        command = [*through, sys.executable, "-m", module, verb]
+        command = [*through, sys.executable, "-m", module]
         process = Guarded(command, env=environment, log=log, grace=35)
         self.running.append(process)
         return process

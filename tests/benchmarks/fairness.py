@@ -1,7 +1,7 @@
 """`./dev bench fairness`: what one connection's slow legacy store costs another connection.
 
 A neighbour logs in at a steady rate; in every second round a tenant whose store takes 15 seconds
-offers many times what it can take, and has asked for as much concurrency as a worker has slots.
+offers many times what it can take.
 Real processes: an auth service, workers, RabbitMQ, Postgres. A failed verdict is exit code 1.
 """
 
@@ -36,8 +36,10 @@ QUICK_MS, SLOW_MS = 30, 15_000
 WORKERS = 2
 NEIGHBOURS_RATE, TENANTS_RATE = 30.0, 10.0
 """Logins a second, offered whatever comes of them."""
-SLOTS = 6
-"""Of a worker; the tenant has asked for as much concurrency, and may have as many processes."""
+SLOTS, CONCURRENCY = 6, 4
+"""Of a worker, and what the tenant may have of it at once."""
+FIRST_RATE, FIRST = 0.6, 16.0
+"""The tenant's first logins, from which auth learns how slow its store is."""
 SATURATED = 4.0
 """Seconds until the tenant holds all that it can get."""
 
@@ -69,13 +71,11 @@ async def built(folder: Path) -> AsyncIterator[tuple[Load, System]]:
             await its.connect(
                 "slow",
                 STORE.replace("MS", str(SLOW_MS)),
-                worker_concurrency=SLOTS,
+                worker_concurrency=CONCURRENCY,
                 **options,
             )
             for _ in range(WORKERS):
-                await its.worker(
-                    TRICKLE_CONCURRENCY=str(SLOTS), TRICKLE_PROCESSES_PER_CONNECTION=str(SLOTS)
-                )
+                await its.worker(TRICKLE_CONCURRENCY=str(SLOTS))
             async with loaded(its.client_id, its.url) as town:
                 yield town, its
 
@@ -89,6 +89,8 @@ async def run(report: Report, chosen: argparse.Namespace) -> bool:
         async with built(Path(folder)) as (town, its):
             report.progress("warming up")
             await one_round(town, 3, tenant=False)
+            await town.offer("slow", FIRST_RATE, seconds=FIRST)
+            await eventually(its.settled, within=60)
             for number in range(chosen.rounds):
                 report.progress(f"round {number + 1} of {chosen.rounds}")
                 quick, _ = await one_round(town, chosen.seconds, tenant=False)
@@ -104,7 +106,7 @@ def tell(report: Report, alone: list[Logins], beside: list[Logins], tenants: lis
     report.line(
         f"A neighbour's store answers after {QUICK_MS} ms and gets {NEIGHBOURS_RATE:g} logins a"
         f" second. The tenant's takes {SLOW_MS // 1000} s and is offered {TENANTS_RATE:g} a second;"
-        f" its `worker_concurrency` is {SLOTS}. {WORKERS} workers of {SLOTS} slots, one"
+        f" its `worker_concurrency` is {CONCURRENCY}. {WORKERS} workers of {SLOTS} slots, one"
         " auth service, everything on this machine; rounds alternate."
     )
     report.line()
