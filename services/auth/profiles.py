@@ -25,6 +25,7 @@ from pydantic import (
     model_validator,
 )
 
+from services.auth.storable import storable_value
 from shared.errors import ServiceError
 
 MAX_PROFILE_BYTES: Final = 64 * 1024
@@ -191,6 +192,8 @@ def normalise(value: Any, *, non_persistent: Collection[str] = ()) -> Profile:
         raise InvalidProfile("the profile is not an object")
     if len(json.dumps(value)) > MAX_PROFILE_BYTES:
         raise InvalidProfile(f"the profile is above {MAX_PROFILE_BYTES} bytes")
+    if not storable_value(value):
+        raise InvalidProfile("the profile holds NUL or half of a surrogate pair")
     try:
         legacy = _Legacy.model_validate({**value, "user_id": _legacy_id(value)})
     except ValidationError as error:

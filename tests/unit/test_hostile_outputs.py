@@ -12,8 +12,8 @@ from pydantic import ValidationError
 
 from services.auth.consequences import refusal
 from services.auth.foreign_hashes import CustomHash, stored_form, verify
-from services.auth.http.bodies import storable_value
 from services.auth.profiles import InvalidProfile, normalise
+from services.auth.storable import storable_value
 from services.auth.user_queries import BadQuery, condition
 from services.script_worker.frames import Result, ScriptError
 from services.script_worker.redaction import ConfigurationForms, Redactor

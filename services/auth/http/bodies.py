@@ -9,6 +9,8 @@ from urllib.parse import parse_qsl
 from pydantic import BaseModel, ConfigDict, ValidationError
 from starlette.requests import Request
 
+from services.auth.storable import storable, storable_value
+
 AUTHENTICATION_BYTES: Final = 64 * 1024
 MANAGEMENT_BYTES: Final = 1024 * 1024
 _MAX_FIELDS: Final = 100
@@ -89,20 +91,6 @@ def _object(raw: bytes) -> dict[str, Any]:
     if b"\\u" in raw and not storable_value(value):
         raise BadBody(NOT_STORABLE)
     return value
-
-
-def storable_value(value: Any) -> bool:
-    """Whether no text holds NUL or half of a surrogate pair: no database takes them."""
-    if isinstance(value, dict):
-        return all(storable_value(one) for pair in value.items() for one in pair)
-    if isinstance(value, list):
-        return all(storable_value(one) for one in value)
-    return not isinstance(value, str) or storable(value)
-
-
-def storable(text: str) -> bool:
-    """Whether Postgres can keep a text."""
-    return "\0" not in text and not any("\ud800" <= one <= "\udfff" for one in text)
 
 
 def _form(raw: bytes) -> dict[str, Any]:

@@ -11,10 +11,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from services.auth.http.answers import api_error
-from services.auth.http.bodies import NOT_STORABLE, BadBody, Body, body, storable_value, validate
+from services.auth.http.bodies import NOT_STORABLE, BadBody, Body, body, validate
 from services.auth.http.operations import API, Operation
 from services.auth.http.state import caller, state
 from services.auth.jobs import MAX_IMPORT_BYTES, read_users
+from services.auth.storable import storable_value
 
 Id = Annotated[str, Field(min_length=1, max_length=300)]
 
