@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Annotated, Final
 
+from pydantic import BaseModel, Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -16,6 +17,12 @@ from services.auth.logs import Entry
 from services.auth.users import User
 
 MAX_IDENTIFIER: Final = 320
+
+
+class Named(BaseModel):
+    """Whom it is about: an e-mail address or a username."""
+
+    identifier: Annotated[str, Field(min_length=1, max_length=MAX_IDENTIFIER)]
 
 
 async def get_user_blocks(http_request: Request) -> Response:
@@ -125,6 +132,7 @@ OPERATIONS: Final = [
         endpoint=get_identifier_blocks,
         tag="blocks",
         scope="read:users",
+        query=Named,
     ),
     Operation(
         method="DELETE",
@@ -132,6 +140,7 @@ OPERATIONS: Final = [
         endpoint=delete_identifier_blocks,
         tag="blocks",
         scope="update:users",
+        query=Named,
         status=204,
     ),
     Operation(
