@@ -23,6 +23,7 @@ from services.auth.http.oauth import (
     Refuse,
     connection_for,
     unavailable,
+    with_execution,
 )
 from services.auth.http.state import State, caller, state
 from services.auth.login import LoginRequest, Refused
@@ -104,10 +105,7 @@ async def _authenticate(app: State, http_request: Request, asked: CrossOriginReq
             secure=secure,
             samesite="none" if secure else "lax",
         )
-    alike = isinstance(answer, Refused) and answer.refusal.alike
-    if answer.execution_id is not None and not alike:
-        response.headers[EXECUTION_ID] = str(answer.execution_id)
-    return response
+    return with_execution(response, answer)
 
 
 def _refused(refusal: Refusal) -> Response:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import Annotated, Any, Final, assert_never
+from typing import Annotated, Any, Final
 from urllib.parse import unquote_plus
 from uuid import UUID
 
@@ -20,7 +20,7 @@ from services.auth.consequences import UNAVAILABLE
 from services.auth.http.answers import headers_of, later, oauth_error
 from services.auth.http.bodies import BadBody, Body, fields, validate
 from services.auth.http.state import State, caller, state
-from services.auth.login import LoggedIn, LoginAnswer, LoginRequest, Refused
+from services.auth.login import LoginAnswer, LoginRequest, Refused
 from services.auth.logs import Entry
 from services.auth.refresh_tokens import InvalidGrant
 from services.auth.tokens import ALL_SCOPES, DEFAULT_SCOPE, Granted
@@ -190,7 +190,7 @@ async def _password(app: State, asked: PasswordRequest, client: Client, who: Cal
         audience=asked.audience,
         scope=scope,
     )
-    return _with_execution(JSONResponse(await app.tokens.for_user(answer.user, granted)), answer)
+    return with_execution(JSONResponse(await app.tokens.for_user(answer.user, granted)), answer)
 
 
 def refused(answer: Refused) -> Response:
@@ -198,19 +198,15 @@ def refused(answer: Refused) -> Response:
     refusal = answer.refusal
     headers = headers_of(refusal)
     response = JSONResponse(refusal.body(), status_code=refusal.status, headers=headers)
-    return _with_execution(response, answer)
+    return with_execution(response, answer)
 
 
-def _with_execution(response: Response, answer: LoginAnswer) -> Response:
-    # A denial that no script was asked for must not lack what others have.
+def with_execution(response: Response, answer: LoginAnswer) -> Response:
+    """Name the execution, but for a denial: those that asked no script must not stand out."""
     alike = isinstance(answer, Refused) and answer.refusal.alike
     if answer.execution_id is not None and not alike:
         response.headers[EXECUTION_ID] = str(answer.execution_id)
-    match answer:
-        case LoggedIn() | Refused():
-            return response
-        case never:
-            assert_never(never)
+    return response
 
 
 async def _refresh(app: State, asked: RefreshRequest, client: Client, who: Caller) -> Response:
