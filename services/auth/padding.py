@@ -10,6 +10,7 @@ from services.auth.connections import Connection
 from services.auth.floors import Floor
 
 MAX_FLOORS: Final = 10_000
+_OF_SOFT_DEADLINE: Final = 0.8
 
 
 class Padding:
@@ -31,6 +32,8 @@ class Padding:
         if told:
             floor.noted(now - began, now)
         seconds = floor.seconds(now)
+        if connection.soft_deadline is not None:  # or the denial would become a 503
+            seconds = min(seconds, connection.soft_deadline.total_seconds() * _OF_SOFT_DEADLINE)
         label = metrics.connection_label(connection.name)
         metrics.DENIAL_FLOOR.labels(label, kind).set(seconds)
         if self.enabled and began + seconds > now:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 from hypothesis import given
@@ -93,6 +94,15 @@ async def test_each_connection_has_its_own() -> None:
     await padding.wait(fast, "login", began, told=True)
 
     assert pytest.approx(FIRST) == loop.time() - began
+
+
+async def test_a_denial_never_waits_beyond_the_soft_deadline() -> None:
+    padding, loop = Padding(), asyncio.get_running_loop()
+    shop = connection(soft_deadline=timedelta(seconds=0.2))
+    began = loop.time()
+    await padding.wait(shop, "login", began, told=True)
+
+    assert pytest.approx(0.16) == loop.time() - began
 
 
 async def test_a_refusal_that_asked_nobody_waits_but_teaches_nothing() -> None:
