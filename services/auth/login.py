@@ -303,7 +303,9 @@ class Logins:
                 entry = self._refusal_entry(request, answer)
             case never:
                 assert_never(never)
-        await self._logs.write(entry)
+        # Who is told to come back at once should be told at once.
+        later = isinstance(answer, Refused) and answer.refusal.status == UNAVAILABLE.status
+        await self._logs.write(entry, wait=not later)
 
     def _refusal_entry(self, request: LoginRequest, answer: Refused) -> Entry:
         """The detail of a refusal goes to the tenant log only (C§9.1)."""

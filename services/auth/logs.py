@@ -88,8 +88,14 @@ class Logs:
         self._database = database
         self._insert = Batcher(self._insert_all)
 
-    async def write(self, entry: Entry) -> None:
-        """Write; the flow goes on when that is not possible, or takes long."""
+    async def write(self, entry: Entry, *, wait: bool = True) -> None:
+        """Write; the flow goes on when that is not possible, or takes long.
+
+        `wait`: until it is there; without, a line may get lost with this process.
+        """
+        if not wait:
+            self._insert.note(entry)
+            return
         try:
             async with asyncio.timeout(WRITE_WITHIN):
                 await self._insert(entry)

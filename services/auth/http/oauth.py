@@ -178,7 +178,11 @@ async def _password(app: State, asked: PasswordRequest, client: Client, who: Cal
     # Owned by the application: when the client hangs up, the import completes all the same.
     answer = await app.log_in(login)
     if isinstance(answer, Refused):
-        await _log(app, "fepft", who, answer.refusal.description, user_name=asked.username)
+        refusal = answer.refusal
+        entry = Entry(
+            type="fepft", caller=who, user_name=asked.username, description=refusal.description
+        )
+        await app.its.logs.write(entry, wait=refusal.status != UNAVAILABLE.status)
         return refused(answer)
     granted = await _granted(app, answer.user, client, scope, asked.audience, "password")
     await _log(
