@@ -155,7 +155,7 @@ QUESTIONS: dict[str, tuple[Ask, tuple[str, ...]]] = {
 
 
 async def sample(
-    site: Site, ask: Ask, groups: tuple[str, ...], number: int, busy: int = 16
+    site: Site, ask: Ask, groups: tuple[str, ...], number: int, busy: int = 2
 ) -> dict[str, Seen]:
     """So many of each group, in random order, so that whatever else happens happens to all."""
     found = {group: Seen() for group in groups}
