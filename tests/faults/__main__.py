@@ -16,6 +16,7 @@ import uvloop
 
 from shared.errors import ServiceError
 from shared.telemetry import configure_logging
+from tests.faults.accounting import MARGIN
 from tests.faults.campaign import Campaign, Order, run
 from tests.faults.report import lines
 
@@ -27,7 +28,7 @@ def main() -> int:
     asked = _arguments()
     configure_logging("error", "console")
     logging.getLogger("aiormq").setLevel(logging.CRITICAL)  # of the tap, which loses its broker too
-    order = Order(asked.requests, asked.seed, asked.minutes, asked.logs)
+    order = Order(asked.requests, asked.seed, asked.minutes, asked.margin, asked.logs)
     _say(f"seed {order.seed}, {order.requests:,} requests, at most {order.minutes:g} minutes")
     try:
         campaign = uvloop.run(run(order, _say))
@@ -57,6 +58,12 @@ def _arguments() -> argparse.Namespace:
         "--minutes", type=float, default=60.0, help="the load ends after so many at the latest"
     )
     parser.add_argument(
+        "--margin",
+        type=float,
+        default=MARGIN,
+        help="seconds after its scripts' deadline in which every caller has to be answered",
+    )
+    parser.add_argument(
         "--write", action="store_true", help="write the report to docs/fault-campaign.md"
     )
     parser.add_argument(
@@ -68,6 +75,8 @@ def _arguments() -> argparse.Namespace:
 def _command(campaign: Campaign, *, write: bool) -> str:
     order = campaign.order
     command = f"./dev faults --requests {order.requests} --seed {order.seed}"
+    if order.margin != MARGIN:
+        command += f" --margin {order.margin:g}"
     return f"{command} --write" if write else command
 
 

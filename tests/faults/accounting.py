@@ -129,6 +129,8 @@ class Evidence:
     """When each replica of auth was killed, stopped or paused by us."""
     crashes: Sequence[str] = ()
     left_behind: Sequence[str] = ()
+    margin: float = MARGIN
+    """Seconds."""
     stumbles: Sequence[str] = ()
     """What went wrong with the campaign."""
 
@@ -276,7 +278,7 @@ class _Books:
             return Breach.NOT_ANSWERED, f"after {took:.1f} s"
         if call.told is Told.BROKEN:
             return None if self._troubled(call) else (Breach.BROKEN, f"after {took:.1f} s")
-        if took - frozen > call.budget + MARGIN:
+        if took - frozen > call.budget + self._evidence.margin:
             return Breach.ANSWERED_LATE, f"after {took:.1f} s, with {call.budget:.0f} s for scripts"
         return None
 

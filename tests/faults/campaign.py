@@ -12,7 +12,7 @@ from typing import Final
 
 from shared.sealing import KeyRing
 from tests.faults import evidence
-from tests.faults.accounting import Evidence, Violation, account
+from tests.faults.accounting import MARGIN, Evidence, Violation, account
 from tests.faults.injectors import all_kinds
 from tests.faults.installation import Installation, installation
 from tests.faults.load import Load
@@ -32,6 +32,8 @@ class Order:
     seed: int
     minutes: float = 60.0
     """The load ends then, whether all requests were made or not."""
+    margin: float = MARGIN
+    """Seconds after its scripts' deadline in which every caller has to be answered."""
     logs: Path | None = None
     """Where the services' logs are kept."""
 
@@ -161,5 +163,6 @@ class _Run:
             troubles={auth.name: auth.troubles for auth in its.auths},
             crashes=[text for replica in its.replicas for text in replica.deaths],
             left_behind=left,
+            margin=self._order.margin,
             stumbles=self._scheduler.stumbles + self._load.stumbles,
         )

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-from tests.faults.accounting import MARGIN, Breach, Call, Told, tally
+from tests.faults.accounting import Breach, Call, Told, tally
 from tests.faults.campaign import Campaign
 from tests.faults.installation import AUTHS, REALMS, WORKERS
 from tests.faults.scheduler import Struck
@@ -135,7 +135,7 @@ def _callers(campaign: Campaign) -> Iterator[str]:
     yield ""
     yield (
         f"Scripts had {budgets} seconds, by connection; every caller has to be answered within"
-        f" that and {MARGIN:.0f} s, not counting the time in which its own replica was stopped."
+        f" that and {campaign.order.margin:g} s, not counting the time in which its own replica was stopped."
         " `denied` is the answer to a wrong password; `failed` every other refusal."
     )
     yield ""
