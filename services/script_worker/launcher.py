@@ -30,7 +30,7 @@ import signal
 import socket
 import sys
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -160,8 +160,12 @@ class Launcher:
             self._supervisor.policy = policy
         if self._confinement is not None:
             return
-        files = prepared_files(order)
-        found = probe.find(files, order.ports) if known is None else Found.parse(known)
+        earlier = None if known is None else Found.parse(known)
+        with ExitStack() as undoing:
+            files = prepared_files(order)
+            undoing.callback(files.close)
+            found = earlier or probe.find(files, order.ports)
+            undoing.pop_all()
         self._confinement = Confinement(found.pieces, files, order.ports)
         machine = seccomp.machine()
         if found.pieces.supervised and machine is not None:

@@ -44,8 +44,11 @@ class Order:
 
     @classmethod
     def parse(cls, message: dict[str, Any]) -> Self:
-        """From the wire. Raises TypeError for what is missing or not known."""
-        return cls(**message)
+        """From the wire. Raises TypeError for what is missing, not known, or no path."""
+        order = cls(**message)
+        if not all(isinstance(path, str) for path in (order.node, *order.read)):
+            raise TypeError("a path is a text")
+        return order
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,10 @@ Handler = Callable[[int], None]
 """Called with the events of `poll`."""
 
 
+Ready = tuple[int, int, Handler]
+"""A descriptor, its events, and whose they are."""
+
+
 class Watch:
     """Descriptors and what to do when they are ready."""
 
@@ -26,12 +30,16 @@ class Watch:
         if self._handlers.pop(descriptor, None) is not None:
             self._poll.unregister(descriptor)
 
-    def wait(self, milliseconds: int | None = None) -> list[tuple[int, int]]:
+    def wait(self, milliseconds: int | None = None) -> list[Ready]:
         """What is ready, or nothing after that time."""
-        return self._poll.poll(milliseconds)
+        return [
+            (descriptor, events, self._handlers[descriptor])
+            for descriptor, events in self._poll.poll(milliseconds)
+        ]
 
-    def handle(self, ready: list[tuple[int, int]]) -> None:
-        """Call the handlers; one may have removed another meanwhile."""
-        for descriptor, events in ready:
-            if (handler := self._handlers.get(descriptor)) is not None:
+    def handle(self, ready: list[Ready]) -> None:
+        """Call the handlers; one may have removed another meanwhile, and the number of what it
+        closed may be somebody else's by now: these events are not for him."""
+        for descriptor, events, handler in ready:
+            if self._handlers.get(descriptor) is handler:
                 handler(events)
