@@ -18,7 +18,8 @@ from tests.bpf_machine import last_is_a_return, run
 
 PID = 4711
 BOTH: tuple[Machine, ...] = ("x86_64", "aarch64")
-PROGRAMS = {machine: seccomp.program(machine, PID, "supervised") for machine in BOTH}
+CHANNEL = 300
+PROGRAMS = {machine: seccomp.program(machine, PID, CHANNEL) for machine in BOTH}
 EPERM, EACCES, ENOSYS = refuse(errno.EPERM), refuse(errno.EACCES), refuse(errno.ENOSYS)
 NO_FAMILY = refuse(errno.EAFNOSUPPORT)
 POINTER = 0x7F00_0000_1000
@@ -89,7 +90,10 @@ def verdict(machine: Machine, name: str, *arguments: int) -> int:
         ("prctl", (0x59616D61,), EPERM),  # PR_SET_PTRACER
         ("socket", (2, 1, 0), ALLOW),
         ("socket", (10, 1 | 0o4000 | 0o2000000, 6), ALLOW),
-        ("socket", (2, 2, 0), NO_FAMILY),  # UDP
+        ("socket", (2, 2, 0), ALLOW),  # UDP: its connects are asked for
+        ("socket", (10, 2 | 0o4000, 17), ALLOW),
+        ("socket", (2, 2, 136), NO_FAMILY),  # UDP-Lite
+        ("socket", (2, 2, 1), NO_FAMILY),  # ping
         ("socket", (2, 3, 1), NO_FAMILY),  # raw
         ("socket", (2, 1, 262), NO_FAMILY),  # MPTCP
         ("socket", (2, 1, 132), NO_FAMILY),  # SCTP
@@ -100,8 +104,19 @@ def verdict(machine: Machine, name: str, *arguments: int) -> int:
         ("sendto", (5, POINTER, 9, 0, POINTER, 16), EPERM),
         ("sendto", (5, POINTER, 9, 0, 1 << 32, 16), EPERM),
         ("sendto", (5, POINTER, 9, 0x20000000, 0, 0), EPERM),  # MSG_FASTOPEN
-        ("sendmsg", (5, POINTER, 0x4000), ALLOW),
-        ("sendmsg", (5, POINTER, 0x20000000), EPERM),
+        ("sendmsg", (5, POINTER, 0x4000), EPERM),
+        ("sendmsg", (CHANNEL, POINTER, 0), ALLOW),
+        ("sendmsg", (CHANNEL, POINTER, 0x20000000), EPERM),
+        ("setsockopt", (5, 1, 9, POINTER, 4), ALLOW),  # SO_KEEPALIVE
+        ("setsockopt", (5, 6, 4, POINTER, 4), ALLOW),  # TCP_KEEPIDLE
+        ("setsockopt", (5, 0, 1, POINTER, 4), ALLOW),  # IP_TOS
+        ("setsockopt", (5, 0, 11, POINTER, 4), ALLOW),  # IP_RECVERR
+        ("setsockopt", (5, 0, 4, POINTER, 40), EPERM),  # IP_OPTIONS: a source route
+        ("setsockopt", (5, 0, 35, POINTER, 12), EPERM),  # IP_ADD_MEMBERSHIP
+        ("setsockopt", (5, 41, 26, POINTER, 4), ALLOW),  # IPV6_V6ONLY
+        ("setsockopt", (5, 41, 57, POINTER, 40), EPERM),  # IPV6_RTHDR
+        ("setsockopt", (5, 41, 20, POINTER, 20), EPERM),  # IPV6_ADD_MEMBERSHIP
+        ("setsockopt", (5, 17, 100, POINTER, 4), EPERM),  # UDP_ENCAP
     ],
 )
 def test_a_syscall_is_judged_by_its_number_and_arguments(

@@ -45,10 +45,10 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class When:
-    """Allowed when every check holds, `otherwise` that action."""
+    """Allowed when every check holds; otherwise that action, or what the next one says."""
 
     checks: tuple[Check, ...]
-    otherwise: int
+    otherwise: int | When
 
 
 Rule = int | When
@@ -73,7 +73,7 @@ def assemble(
     if refuse_x32:
         program += [(JUMP_GREATER_OR_EQUAL, 0, 1, X32_BIT), (RETURN, 0, 0, KILL_PROCESS)]
     for number, rule in rules.items():
-        block = [(RETURN, 0, 0, rule)] if isinstance(rule, int) else _conditional(rule)
+        block = _block(rule)
         program += [(JUMP_EQUAL, 0, len(block), number), *block]
     program.append((RETURN, 0, 0, default))
     if len(program) > MAX_INSTRUCTIONS:
@@ -86,8 +86,12 @@ def pack(program: Sequence[Instruction]) -> bytes:
     return b"".join(struct.pack("=HBBI", *instruction) for instruction in program)
 
 
+def _block(rule: Rule) -> list[Instruction]:
+    return [(RETURN, 0, 0, rule)] if isinstance(rule, int) else _conditional(rule)
+
+
 def _conditional(when: When) -> list[Instruction]:
-    """Check after check; the last instruction is the refusal, the one before it the leave."""
+    """Check after check, then the leave, and behind it what happens otherwise."""
     tests = [test for check in when.checks for test in _tests(check)]
     length = sum(len(values) + len(load) for load, values in tests)
     block: list[Instruction] = []
@@ -97,7 +101,7 @@ def _conditional(when: When) -> list[Instruction]:
             left = len(values) - index - 1
             fails = 0 if left else length - len(block)
             block.append((JUMP_EQUAL, left, fails, value))
-    return [*block, (RETURN, 0, 0, ALLOW), (RETURN, 0, 0, when.otherwise)]
+    return [*block, (RETURN, 0, 0, ALLOW), *_block(when.otherwise)]
 
 
 def _tests(check: Check) -> list[tuple[list[Instruction], tuple[int, ...]]]:

@@ -13,8 +13,10 @@ from typing import Final, NoReturn
 from services.script_worker.sandbox.confinement import Confinement, limit
 
 ENVIRONMENT: Final = {"PATH": "/usr/local/bin:/usr/bin:/bin", "TZ": "UTC", "LANG": "C.UTF-8"}
+ONE_BY_ONE: Final = {"RES_OPTIONS": "single-request"}
+"""The C library then sends one question at a time: the syscall that sends two takes addresses."""
 NAMES_OVER_TCP: Final = {"RES_OPTIONS": "use-vc"}
-"""The C library's resolver and Node's then ask over TCP: a confined process has no UDP."""
+"""The C library's resolver and Node's then ask over TCP: there is no UDP without a supervisor."""
 PR_SET_PDEATHSIG: Final = 1
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -55,13 +57,17 @@ def become(
         else:
             confinement.apply(channel)
         os.closerange(4, 1024)  # a second lock: all of ours close at exec anyway
-        confined = confinement is not None and confinement.pieces.seccomp
-        environment = ENVIRONMENT | NAMES_OVER_TCP if confined else ENVIRONMENT
-        os.execve(argv[0], argv, environment)  # noqa: S606 - a shell is what we avoid
+        os.execve(argv[0], argv, ENVIRONMENT | _names(confinement))  # noqa: S606 - a shell is what we avoid
     except BaseException as error:  # noqa: BLE001 - the next statement ends the process
         with suppress(OSError):
             os.write(2, f"cannot start {argv[0]}: {error}\n".encode())
     os._exit(127)
+
+
+def _names(confinement: Confinement | None) -> dict[str, str]:
+    if confinement is None or not confinement.pieces.seccomp:
+        return {}
+    return ONE_BY_ONE if confinement.pieces.supervised else NAMES_OVER_TCP
 
 
 def _arrange(output: int, control: int) -> None:

@@ -8,6 +8,7 @@ Rule 2: only the child runs this; what is prepared ahead, in the launcher, is de
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
 import resource
 import socket
@@ -19,11 +20,13 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from services.script_worker.sandbox import landlock, seccomp
-from services.script_worker.sandbox.egress import Policy, endpoints, resolvers_of
+from services.script_worker.sandbox.egress import DNS_PORT, Policy, endpoints, resolvers_of
 from services.script_worker.sandbox.files import program_files, system_files
 from services.script_worker.sandbox.landlock import Files
 from services.script_worker.sandbox.levels import Pieces
 
+MAX_DESCRIPTORS: Final = 256
+"""That a runner may have open: numbers are below it."""
 _PR_SET_NO_NEW_PRIVS: Final = 38
 _PR_CAPBSET_DROP: Final = 24
 _CAPABILITY_VERSION_3: Final = 0x20080522
@@ -64,36 +67,42 @@ class Confinement:
 
         `launcher` takes the descriptor by which the process is supervised.
         """
+        channel = None
+        if self.pieces.supervised:
+            if launcher is None:
+                raise OSError("nobody supervises")
+            beyond = fcntl.fcntl(launcher, fcntl.F_DUPFD_CLOEXEC, MAX_DESCRIPTORS)
+            channel = socket.socket(fileno=beyond)
         limit()
         drop_capabilities()
         if self.pieces.landlock:
             landlock.restrict(landlock.Ruleset(self.files, self._ports()))
         if self.pieces.seccomp:
-            self._give_up_syscalls(launcher)
+            _give_up_syscalls(channel)
 
     def _ports(self) -> tuple[int, ...] | None:
         if self.pieces.supervised:
             return ()  # the launcher connects, so the process itself has no use for any
         return self.ports if self.pieces.ports else None
 
-    def _give_up_syscalls(self, launcher: socket.socket | None) -> None:
-        machine = seccomp.machine()
-        if machine is None:
-            raise OSError("no table of syscalls for this machine")
-        supervised = self.pieces.supervised
-        filters = seccomp.program(machine, os.getpid(), "supervised" if supervised else "free")
-        listener = seccomp.install(machine, filters, listen=supervised)
-        if supervised:
-            if launcher is None:
-                raise OSError("nobody supervises")
-            socket.send_fds(launcher, [b"listener"], [listener])
+
+def _give_up_syscalls(channel: socket.socket | None) -> None:
+    machine = seccomp.machine()
+    if machine is None:
+        raise OSError("no table of syscalls for this machine")
+    number = None if channel is None else channel.fileno()
+    filters = seccomp.program(machine, os.getpid(), number)
+    listener = seccomp.install(machine, filters, listen=channel is not None)
+    if channel is not None:
+        socket.send_fds(channel, [b"listener"], [listener])
+        channel.close()
 
 
 def limit() -> None:
     """Resource limits, and no way to gain privileges: every machine gives these."""
     for what in (resource.RLIMIT_CORE, resource.RLIMIT_MEMLOCK, resource.RLIMIT_MSGQUEUE):
         resource.setrlimit(what, (0, 0))  # a core would hold passwords
-    resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (MAX_DESCRIPTORS, MAX_DESCRIPTORS))
     # SIGXFSZ stays ignored, so that a write to a file fails with EFBIG instead of killing.
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     libc = ctypes.CDLL(None, use_errno=True)
@@ -140,7 +149,8 @@ def attempts(decoy: str, parent: int, pieces: Pieces, listeners: Sequence[int]) 
     """Try what must not work, from inside; the names of what did. Never raises.
 
     `decoy`: a file that is there and outside of every rule; `listeners`: two ports of 127.0.0.1
-    that accept, of which the first may be connected to and the second may not.
+    that accept, of which the first may be connected to and the second may not. 127.0.0.1 is a name
+    server.
     """
     tried: dict[str, bool] = {}
     if pieces.landlock:
@@ -149,8 +159,13 @@ def attempts(decoy: str, parent: int, pieces: Pieces, listeners: Sequence[int]) 
     if pieces.seccomp:
         tried["fork"] = _works(_fork)
         tried["signal"] = _works(lambda: os.kill(parent, 0))
-        tried["udp"] = _works(lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).close())
+        tried["udp"] = _works(lambda: _datagrams(listeners[0]))
+        tried["udp to an address"] = _works(lambda: _datagrams(None, listeners[0]))
         tried["unix"] = _works(lambda: socket.socket(socket.AF_UNIX).close())
+    if pieces.supervised:
+        tried["no name server"] = not _works(lambda: _datagrams(DNS_PORT))
+        # Nothing but an address for a send is behind this pointer.
+        tried["sendmsg"] = _works(lambda: _datagrams(DNS_PORT, listeners[0], message=True))
     if pieces.supervised or pieces.ports:
         tried["connect"] = _works(lambda: _connect(listeners[1]))
         tried["no connect"] = not _works(lambda: _connect(listeners[0]))
@@ -169,6 +184,17 @@ def _works(attempt: Any) -> bool:
 def _fork() -> None:
     if os.fork() == 0:
         os._exit(0)
+
+
+def _datagrams(to: int | None, send: int | None = None, *, message: bool = False) -> None:
+    """By UDP: connect to a port of 127.0.0.1, send an empty datagram to another. Raises OSError."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
+        if to is not None:
+            datagrams.connect(("127.0.0.1", to))
+        if send is not None and message:
+            datagrams.sendmsg([b""], [], 0, ("127.0.0.1", send))
+        elif send is not None:
+            datagrams.sendto(b"", ("127.0.0.1", send))
 
 
 def _connect(port: int, timeout: float | None = 5.0) -> None:

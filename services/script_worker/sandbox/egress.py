@@ -94,9 +94,9 @@ class Policy:
 
     def judge(self, to: Endpoint, grant: Grant | None, *, local: bool) -> Verdict:
         """The verdict. `local`: the address is one of this machine's."""
-        spellings = tuple(spellings_of(to.address))
-        if to.port == DNS_PORT and any(address in self.resolvers for address in spellings):
+        if self.is_resolver(to):
             return Verdict.UNBOUND if grant is None else Verdict.ALLOWED
+        spellings = tuple(spellings_of(to.address))
         for address in spellings:
             verdict = self._refusal(address, to.port, local=local)
             if verdict is not None:
@@ -107,6 +107,12 @@ class Policy:
         if not listed or (self.ports is not None and to.port not in self.ports):
             return Verdict.NOT_LISTED
         return Verdict.ALLOWED
+
+    def is_resolver(self, to: Endpoint) -> bool:
+        """Whether a name server of this machine answers there: over UDP nothing else is reached."""
+        return to.port == DNS_PORT and any(
+            address in self.resolvers for address in spellings_of(to.address)
+        )
 
     def _refusal(self, address: Address, port: int, *, local: bool) -> Verdict | None:
         for network, verdict in _ALWAYS:

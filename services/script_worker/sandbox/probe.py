@@ -101,7 +101,8 @@ def _supervise(child: int, channel: socket.socket, report: int, ports: list[int]
     watch, told = Watch(), bytearray()
     machine = seccomp.machine()
     connect = NUMBERS[machine]["connect"] if machine is not None else -1
-    policy = Policy(own=frozenset({Endpoint.of("127.0.0.1", ports[1])}))
+    own = Endpoint.of("127.0.0.1", ports[1])
+    policy = Policy(own=frozenset({own}), resolvers=frozenset({own.address}))
     supervisor = Supervisor(watch, policy, connect, lambda *_: None)
     supervisor.grant(child, Grant())
     supervisor.adopt(child, channel)

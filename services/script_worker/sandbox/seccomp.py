@@ -4,7 +4,8 @@ Rule 1: what is not named here does not exist (ENOSYS): a syscall that a later k
         refused until somebody has looked at it, and libraries fall back to what they did before.
 Rule 2: one process: threads yes, another process, another program, another session no.
 Rule 3: nobody else: no signal, no tracing, no shared memory, no priority but its own.
-Rule 4: TCP only, outward only; where there is a supervisor (`supervisor`), it connects.
+Rule 4: TCP only, outward only; where there is a supervisor (`supervisor`), it connects, and then
+        UDP to the one that it connected to: no send names an address.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import errno
 import os
 import platform
 from collections.abc import Iterator
-from typing import Final, Literal
+from typing import Final
 
 from services.script_worker.sandbox import bpf
 from services.script_worker.sandbox.bpf import ALLOW, NOTIFY, Check, Rule, When, refuse
@@ -36,7 +37,7 @@ timerfd_create timerfd_settime timerfd_gettime epoll_create epoll_create1 epoll_
 epoll_pwait epoll_pwait2 eventfd eventfd2 pipe pipe2 poll ppoll select pselect6
 getpid getppid gettid getuid geteuid getgid getegid getresuid getresgid getgroups getpgrp getpgid
 getsid uname sysinfo getrandom getcpu getrlimit capget
-getsockname getpeername getsockopt setsockopt shutdown recvfrom recvmsg
+getsockname getpeername getsockopt shutdown recvfrom recvmsg
 """
 _FORBIDDEN: Final = """
 fork vfork execveat ptrace process_vm_readv process_vm_writev pidfd_open pidfd_getfd
@@ -67,7 +68,13 @@ _PRCTLS: Final = (3, 15, 16, 21, 0x53564D41)
 _FAST_OPEN: Final = 0x20000000
 """MSG_FASTOPEN: a `connect` hidden in a send."""
 
-Supervised = Literal["supervised", "free"]
+_SOCKET_LEVELS: Final = (1, 6)
+"""SOL_SOCKET, IPPROTO_TCP."""
+_IP_OPTIONS: Final = (1, 2, 10, 11)
+"""IP_TOS, IP_TTL, IP_MTU_DISCOVER, IP_RECVERR: not IP_OPTIONS, whose source route leads a connected
+socket's packets elsewhere, and no membership of a multicast group."""
+_IPV6_OPTIONS: Final = (16, 23, 25, 26, 67)
+"""IPV6_UNICAST_HOPS, _MTU_DISCOVER, _RECVERR, _V6ONLY, _TCLASS."""
 
 
 def machine() -> Machine | None:
@@ -75,21 +82,25 @@ def machine() -> Machine | None:
     return next((each for each in ARCHITECTURES if each == platform.machine()), None)
 
 
-def program(on: Machine, pid: int, network: Supervised) -> list[bpf.Instruction]:
-    """The filter of process `pid`. With "supervised", its connects are asked for, and its exec."""
+def program(on: Machine, pid: int, channel: int | None) -> list[bpf.Instruction]:
+    """The filter of process `pid`. With a `channel`, its connects are asked for, and its exec.
+
+    The channel is the descriptor by which it hands over its listener: a number beyond the limit of
+    descriptors, so that no later one can have it.
+    """
     numbers = NUMBERS[on]
-    rules = {numbers[name]: rule for name, rule in _rules(pid, network) if name in numbers}
+    rules = {numbers[name]: rule for name, rule in _rules(pid, channel) if name in numbers}
     return bpf.assemble(
         ARCHITECTURES[on], rules, default=refuse(errno.ENOSYS), refuse_x32=on == "x86_64"
     )
 
 
-def _rules(pid: int, network: Supervised) -> Iterator[tuple[str, Rule]]:
+def _rules(pid: int, channel: int | None) -> Iterator[tuple[str, Rule]]:
     for name in _ALLOWED.split():
         yield name, ALLOW
     for name in _FORBIDDEN.split():
         yield name, refuse(errno.EPERM)
-    asked = NOTIFY if network == "supervised" else ALLOW
+    asked = ALLOW if channel is None else NOTIFY
     yield "connect", asked
     # Landlock leaves one program to execute. Supervised, it is executed once.
     yield "execve", asked
@@ -103,17 +114,39 @@ def _rules(pid: int, network: Supervised) -> Iterator[tuple[str, Rule]]:
     yield "ioctl", _when(errno.ENOTTY, Check(1, _IOCTLS))
     yield "fcntl", _when(errno.EPERM, Check(1, _FCNTLS))
     yield "prctl", _when(errno.EPERM, Check(0, _PRCTLS))
+    yield from _network(channel)
+
+
+def _network(channel: int | None) -> Iterator[tuple[str, Rule]]:
     # TCP in both families, and neither MPTCP nor SCTP, which Landlock does not look at. The errno
     # is what name resolution takes for "no such family here", and then does without.
+    internet, no_family = Check(0, (2, 10)), refuse(errno.EAFNOSUPPORT)
+    udp = When((internet, Check(1, (2,), mask=0xF), Check(2, (0, 17))), no_family)
     yield (
         "socket",
-        _when(errno.EAFNOSUPPORT, Check(0, (2, 10)), Check(1, (1,), mask=0xF), Check(2, (0, 6))),
+        When(
+            (internet, Check(1, (1,), mask=0xF), Check(2, (0, 6))),
+            no_family if channel is None else udp,
+        ),
     )
+    # An address in a send makes a connected UDP socket an unconnected one. The filter sees that
+    # `sendto` has none; `sendmsg` has it behind a pointer.
     yield (
         "sendto",
         _when(errno.EPERM, Check(3, (0,), mask=_FAST_OPEN), Check(4, (0,), wide=True)),
     )
-    yield "sendmsg", _when(errno.EPERM, Check(2, (0,), mask=_FAST_OPEN))
+    by_whom = () if channel is None else (Check(0, (channel,)),)
+    yield "sendmsg", _when(errno.EPERM, Check(2, (0,), mask=_FAST_OPEN), *by_whom)
+    yield (
+        "setsockopt",
+        When(
+            (Check(1, _SOCKET_LEVELS),),
+            When(
+                (Check(1, (0,)), Check(2, _IP_OPTIONS)),
+                _when(errno.EPERM, Check(1, (41,)), Check(2, _IPV6_OPTIONS)),
+            ),
+        ),
+    )
 
 
 def _when(otherwise: int, *checks: Check) -> When:

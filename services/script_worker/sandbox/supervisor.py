@@ -8,6 +8,9 @@ script's (ADDFD with SETFD): what the script writes into its memory meanwhile ch
 Rule 1: nothing here blocks. A blocking connect waits in our poll, not in us.
 Rule 2: a verdict is told to the worker before the script can act on it.
 Rule 3: the kernel's word for "it is gone" (ENOENT) is no error; anything else refuses.
+Rule 4: by UDP a runner asks name servers, and nothing else. Such a connect sends nothing and is made
+        of habit: resolvers look up in this way which of a name's addresses is the nearest. So one
+        to anywhere else fails, and is no violation.
 """
 
 from __future__ import annotations
@@ -36,6 +39,13 @@ MAX_CONNECTS: Final = 500
 PER_SECONDS: Final = 10.0
 """A runner connects no more often than this: each costs the launcher some hundred microseconds."""
 MAX_PENDING: Final = 64
+
+_KINDS: Final = {
+    b"TCP": socket.SOCK_STREAM,
+    b"TCPv6": socket.SOCK_STREAM,
+    b"UDP": socket.SOCK_DGRAM,
+    b"UDPv6": socket.SOCK_DGRAM,
+}
 
 Tell = Callable[[int, SocketAddress | None, Verdict], None]
 """Called with the runner's pid, where to, and the verdict."""
@@ -149,17 +159,17 @@ class Supervisor:
             self._respond(runner, asked, error=error)
 
     def _judge(self, runner: Supervised, asked: _Asked) -> None:
+        kind, flags = _descriptor(asked)
         to = self._destination(runner, asked)
         verdict = self._verdict(runner, to)
+        if kind is socket.SOCK_DGRAM and (to is None or not self.policy.is_resolver(to.to)):
+            self._respond(runner, asked, error=errno.ENETUNREACH)
+            return
         self._tell(runner.pid, to, verdict)
         if to is None or verdict is not Verdict.ALLOWED:
             self._respond(runner, asked, error=errno.EACCES)
             return
-        kind, flags = _descriptor(asked)
-        if not kind.startswith("socket:"):
-            self._respond(runner, asked, error=errno.ENOTSOCK)
-            return
-        ours = socket.socket(to.family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        ours = socket.socket(to.family, kind | socket.SOCK_NONBLOCK)
         error = ours.connect_ex(to.for_python())
         if error == errno.EINPROGRESS and not flags & os.O_NONBLOCK:
             its = ours.fileno()
@@ -217,11 +227,18 @@ class Supervisor:
             fcntl.ioctl(runner.listener, SEND, struct.pack("=QqiI", asked.id, 0, -error, flags))
 
 
-def _descriptor(asked: _Asked) -> tuple[str, int]:
-    """What the script's descriptor is, and its flags (octal in fdinfo)."""
+def _descriptor(asked: _Asked) -> tuple[socket.SocketKind, int]:
+    """What the script's socket is, and its flags (octal in fdinfo). Raises OSError for others.
+
+    The protocol's name is an attribute of each socket in the kernel (`sockfs_xattr_get` in
+    net/socket.c), readable without the descriptor.
+    """
     place = f"/proc/{asked.thread}"
     number = asked.arguments[0] & 0xFFFFFFFF
-    kind = os.readlink(f"{place}/fd/{number}")  # noqa: PTH115 - a Path costs more than the call
+    protocol = os.getxattr(f"{place}/fd/{number}", "system.sockprotoname").rstrip(b"\0")
+    kind = _KINDS.get(protocol)
+    if kind is None:
+        raise OSError(errno.ENOTSOCK, "neither TCP nor UDP")
     with open(f"{place}/fdinfo/{number}", encoding="ascii") as lines:  # noqa: PTH123 - on the path of each connect
         flags = next(line for line in lines if line.startswith("flags:"))
     return kind, int(flags.split()[1], 8)
