@@ -40,9 +40,9 @@ _PROFILE: Final = Unpacking(
     needs=lambda _: False,
     without="the restricted pod can't be emulated",
 )
-_NEW: Final = {"NS": 0x20000, "UTS": 0x4000000, "IPC": 0x8000000, "PID": 1 << 29, "NET": 1 << 30}
-_NEW_USER: Final = 1 << 28
-_MS_NOSUID, _MS_NODEV, _MS_REC, _MS_PRIVATE = 2, 4, 0x4000, 1 << 18
+NEW: Final = {"NS": 0x20000, "UTS": 0x4000000, "IPC": 0x8000000, "PID": 1 << 29, "NET": 1 << 30}
+NEW_USER: Final = 1 << 28
+MS_NOSUID, MS_NODEV, MS_BIND, MS_REC, MS_PRIVATE = 2, 4, 0x1000, 0x4000, 1 << 18
 _SYS_MOUNT_SETATTR: Final = 442  # the same number on every architecture
 _AT_FDCWD, _AT_RECURSIVE, _MOUNT_ATTR_RDONLY = -100, 0x8000, 1
 _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS, _PR_SET_PDEATHSIG, _PR_CAP_AMBIENT = 24, 38, 1, 47
@@ -85,19 +85,20 @@ class Pod:
         return [*this, str(scratch), str(self.profile), str(self.library), *command]
 
 
-def _call(name: str, *arguments: Any) -> None:
+def call(name: str, *arguments: Any) -> None:
+    """A function of the C library. Raises OSError."""
     if getattr(_libc, name)(*arguments) != 0:
         code = ctypes.get_errno()
         raise OSError(code, f"{name}: {os.strerror(code)}")
 
 
 def _prctl(option: int, *values: int) -> None:
-    _call("prctl", option, *map(ctypes.c_ulong, (*values, *[0] * (4 - len(values)))))
+    call("prctl", option, *map(ctypes.c_ulong, (*values, *[0] * (4 - len(values)))))
 
 
 def _mount(kind: str, place: Path, options: str = "") -> None:
-    flags = ctypes.c_ulong(_MS_NOSUID | _MS_NODEV)
-    _call("mount", kind.encode(), str(place).encode(), kind.encode(), flags, options.encode())
+    flags = ctypes.c_ulong(MS_NOSUID | MS_NODEV)
+    call("mount", kind.encode(), str(place).encode(), kind.encode(), flags, options.encode())
 
 
 def enter(scratch: Path, profile: Path, library: Path, command: list[str]) -> int:
@@ -107,9 +108,9 @@ def enter(scratch: Path, profile: Path, library: Path, command: list[str]) -> in
     filters = _Filters(library)
     rules = json.loads(profile.read_text())
     try:
-        _call("unshare", sum(_NEW.values()) | (0 if really else _NEW_USER))
+        call("unshare", sum(NEW.values()) | (0 if really else NEW_USER))
         if not really:
-            _map_ids(*outside)
+            map_ids(*outside)
     except OSError as error:
         raise NotPossible(f"no namespaces here ({error.strerror})") from error
     child = os.fork()
@@ -126,7 +127,7 @@ def _be_inside(
     try:
         _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         _make_mounts(scratch)
-        _loopback_up()
+        loopback_up()
         _drop_privileges(really=really)
         filters.load(rules)
     except OSError as error:
@@ -151,16 +152,17 @@ def _readable_by_others() -> bool:
     return os.waitpid(child, 0)[1] == 0
 
 
-def _map_ids(user: int, group: int) -> None:
+def map_ids(user: int, group: int) -> None:
+    """In a new user namespace, be the pod's user."""
     Path("/proc/self/setgroups").write_text("deny")
     Path("/proc/self/uid_map").write_text(f"{POD_USER} {user} 1")
     Path("/proc/self/gid_map").write_text(f"{POD_USER} {group} 1")
 
 
 def _make_mounts(scratch: Path) -> None:
-    _call("mount", b"none", b"/", None, ctypes.c_ulong(_MS_REC | _MS_PRIVATE), None)
+    call("mount", b"none", b"/", None, ctypes.c_ulong(MS_REC | MS_PRIVATE), None)
     read_only = struct.pack("QQQQ", _MOUNT_ATTR_RDONLY, 0, 0, 0)
-    _call(
+    call(
         *("syscall", ctypes.c_long(_SYS_MOUNT_SETATTR), _AT_FDCWD, b"/", _AT_RECURSIVE),
         *(read_only, ctypes.c_size_t(len(read_only))),
     )
@@ -169,7 +171,8 @@ def _make_mounts(scratch: Path) -> None:
     _mount("tmpfs", scratch, f"size=64m,mode=0700,uid={POD_USER},gid={POD_USER}")
 
 
-def _loopback_up() -> None:
+def loopback_up() -> None:
+    """In a new network namespace. Raises OSError."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
         request = struct.pack("16sh14x", b"lo", 0)
         flags = struct.unpack("16sh14x", fcntl.ioctl(any_socket, _SIOCGIFFLAGS, request))[1]
@@ -190,7 +193,7 @@ def _drop_privileges(*, really: bool) -> None:
         os.setresgid(POD_USER, POD_USER, POD_USER)
         os.setresuid(POD_USER, POD_USER, POD_USER)
     header, none = struct.pack("Ii", 0x20080522, 0), bytes(24)
-    _call("capset", header, none)
+    call("capset", header, none)
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
 
 

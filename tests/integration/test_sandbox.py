@@ -188,7 +188,7 @@ async def test_a_script_reaches_nothing_of_the_machine_and_all_that_it_needs(
         "listen": "EPERM",
         "a unix socket": "EAFNOSUPPORT",
         "an abstract one": "EAFNOSUPPORT",
-        "udp": "EAFNOSUPPORT",
+        "udp": "EPERM",
         "load a foreign addon": "ERR_DLOPEN_FAILED",
     } == refused
     assert {"secret", "x.node", "socket"} == set(os.listdir(tmp_path))  # noqa: PTH208
