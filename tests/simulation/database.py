@@ -287,7 +287,9 @@ class Tables:
         owed = [row for row in found if execution_states.may_apply(row.state)]
         self._lock(own, [row.execution_id for row in owed])
         for row in owed:
-            self._write(own, row, Event.APPLY, applied_at=self.clock())
+            now = self.clock()
+            known = row.published_at or now
+            self._write(own, row, Event.APPLY, applied_at=now, published_at=known)
         return [{"execution_id": row.execution_id} for row in owed]
 
     def _unpublished(self, own: Transaction, older_than: timedelta, limit: int) -> Rows:

@@ -113,7 +113,7 @@ class Witness(Watcher):
                 number = int(plain.strip(b"[]").split(b",")[0])
                 self.known[request.execution_id] = Known(request, number)
                 self.ids[number] = request.execution_id
-            self.note(f"request {self.known[request.execution_id].number} {message.message_id[:6]}")
+            self.note(f"request {self.known[request.execution_id].number} is published")
         elif exchange == self.names.replies:
             execution_id = UUID(message.correlation_id)
             row = self.row(execution_id)
@@ -157,7 +157,8 @@ class Witness(Watcher):
             return
         if before is None or before.state is not after.state:
             self.note(f"ledger {known.number} {after.state} {after.attempt} {after.outcome or ''}")
-        if after.published_at is not None and not known.results_confirmed:
+        noted = after.published_at is not None and after.applied_at is None
+        if noted and not known.results_confirmed:
             self.broken(f"I7: {after.execution_id} is marked published and never was")
         if after.state is State.CLAIMED:
             claimed = before is None or before.attempt != after.attempt
