@@ -102,6 +102,8 @@ class Attempt:
     changed_at: float | None
     """When the identifier last got a new password, by the loop's clock."""
     _reserved: bool = field(default=False)
+    _overlooked: Charge | None = field(default=None)
+    """A budget that is used up, and did not keep this user out."""
 
     def admit(self, *, own_address: bool = False) -> None:
         """Raises Limited when a budget is used up.
@@ -111,13 +113,21 @@ class Attempt:
         """
         for charge in self._charges:
             wait = charge.budget.wait(self._seen.get(charge.key, EMPTY))
-            if wait and not (own_address and charge.budget.name == "lockout"):
+            if not wait:
+                continue
+            if not (own_address and charge.budget.name == "lockout"):
                 raise limited(charge, wait)
+            self._overlooked = charge
 
     async def denied(self) -> None:
-        """Count a denial. Raises Limited when there was one too many at the same time."""
-        if not self._reserved:
-            await _charge(self._budgets, self._charges)
+        """Count a denial. Raises Limited when there was one too many, or was before."""
+        if self._reserved:
+            return
+        full = self._overlooked
+        # The others count all the same, or guesses from a user's own address would be free.
+        await _charge(self._budgets, [one for one in self._charges if one is not full])
+        if full is not None:
+            raise limited(full, max(full.budget.wait(self._seen[full.key]), 1.0))
 
     async def reserve(self) -> None:
         """Before the legacy store is asked. Raises Limited."""
@@ -185,7 +195,7 @@ class Guard:
         known = [identifier for identifier in identifiers if identifier]
         if not known:
             return
-        keys = [self._changed(connection_id, identifier) for identifier in known]
+        keys = list({self._changed(connection_id, identifier) for identifier in known})
         try:
             await self._database.execute(_CHANGED, keys, _REMEMBER_CHANGE)
             await self.unblock(known, connection_id)

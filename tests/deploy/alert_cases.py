@@ -168,9 +168,12 @@ CASES: Final = (
         },
         firing={
             'auth_circuit_breaker_state{connection="a",instance="1"}': "0x120",
-            'auth_circuit_breaker_state{connection="b",instance="2"}': "2x120",
+            # Every probe of a store that does not answer takes its 20 seconds.
+            'auth_circuit_breaker_state{connection="b",instance="2"}': "2 2 1 " * 160,
         },
         labels={"severity": "page", "connection": "b"},
+        at="30m",
+        interval="15s",
         severity="page",
     ),
     Case(

@@ -139,6 +139,29 @@ async def test_a_migrated_user_is_not_kept_out_of_where_they_come_from(site: Sit
     assert (200, "") == await shop.login(PASSWORD, at=HOME)
 
 
+async def test_guesses_from_where_a_user_comes_from_are_counted_all_the_same(site: Site) -> None:
+    shop = await opening(site)
+    await shop.login(PASSWORD)
+    for number in range(4):
+        await shop.login(f"guess {number}", at=OFFICE)
+    for number in range(12):  # each is denied by `lockout`, and counted by `identifier`
+        assert (429, "too_many_attempts") == await shop.login(f"guess {number}", at=HOME)
+
+    assert (429, "too_many_attempts") == await shop.login(PASSWORD, at=HOME)
+
+
+async def test_a_new_password_of_two_spellings_of_a_name_unblocks_it(site: Site) -> None:
+    shop = await opening(site)
+    for number in range(5):
+        await shop.login(f"guess {number}")
+    connection_id = await site.database.fetchval(
+        "SELECT connection_id FROM connections WHERE name = $1", shop.name
+    )
+    await site.auth.state.its.guard.changed(connection_id, {"Ada@Example.com", "ada@example.com"})
+
+    assert (200, "") == await shop.login(PASSWORD)
+
+
 async def test_a_right_password_empties_the_count(site: Site) -> None:
     shop = await opening(site)
     for _ in range(3):
