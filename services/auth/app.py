@@ -34,6 +34,8 @@ from services.auth.housekeeping import Chore, Housekeeping
 from services.auth.http import cross_origin
 from services.auth.http.answers import api_error, later
 from services.auth.http.cross_origin import PREFLIGHT
+from services.auth.http.oauth import unavailable
+from services.auth.http.patience import bounded
 from services.auth.http.state import State
 from services.auth.http.surface import routes
 from services.auth.jobs import Jobs
@@ -323,12 +325,34 @@ class _Observed:
                     refusal = api_error(400, "The URL holds NUL.", "invalid_uri")
                     await refusal(scope, receive, send_with_headers)
                     return
-                await self._app(scope, receive, send_with_headers)
+                await self._answered(scope, receive, send_with_headers)
                 opened.note(status=status)
         finally:
             metrics.HTTP_IN_FLIGHT.dec()
             labels = (_template(scope), _method(scope["method"]), f"{status // 100}xx")
             metrics.HTTP_SECONDS.labels(*labels).observe(perf_counter() - began)
+
+    async def _answered(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer in time, or say that we could not (I11)."""
+        begun = False
+
+        async def noted(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            async with bounded(scope["path"]):
+                await self._app(scope, receive, noted)
+        except TimeoutError:
+            if begun:
+                raise
+            error = Unavailable("the request took too long")
+            speaks_oauth = scope["path"] in {"/oauth/token", "/co/authenticate"}
+            answer = (
+                unavailable(error) if speaks_oauth else await _unavailable(Request(scope), error)
+            )
+            await answer(scope, receive, send)
 
 
 def _trace(traceparent: str | None) -> dict[str, str]:

@@ -19,6 +19,7 @@ from services.auth.clients import Client, Clients
 from services.auth.collaborators import Collaborators
 from services.auth.connections import Connection
 from services.auth.consequences import UNAVAILABLE
+from services.auth.http.patience import extended
 from services.auth.jobs import Jobs
 from services.auth.login import LoginAnswer, LoginRequest, Logins, Refused
 from services.auth.refresh_tokens import RefreshTokens
@@ -94,6 +95,7 @@ class State:
             return Refused(UNAVAILABLE)
 
     async def _within(self, work: Coroutine[Any, Any, T], within: timedelta) -> T:
+        extended(within)
         task = self._begin(work)
         await asyncio.wait({task}, timeout=within.total_seconds())
         if not task.done():
