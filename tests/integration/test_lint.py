@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -483,3 +485,17 @@ def test_no_script_that_works_on_its_store_has_an_error(
     code = cli.main(["lint", str(TESTS / "legacy_scripts")])
 
     assert 0 == code, capsys.readouterr().out
+
+
+def test_it_ends_quietly_when_nobody_reads_on() -> None:
+    script = TESTS / "legacy_scripts" / "axios" / "login.js"
+    command = [sys.executable, "-m", "services.standalone.cli", "lint", str(script)]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=TESTS.parent
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+
+        assert b"" == process.stderr.read()
+    assert cli.NOBODY_READS == process.returncode

@@ -62,9 +62,8 @@ async def test_a_password_is_asked_for() -> None:
         await run(server.url.replace(server.url.split(":")[2].split("@")[0], "guess"), "SELECT 1")
 
 
-@pytest.mark.skipif(not servers.DEBIAN_15.exists(), reason="Postgres 15 is not installed")
 async def test_the_oldest_supported_release_takes_the_migrations() -> None:
-    with servers.postgres(servers.DEBIAN_15) as databases:
+    with servers.oldest_postgres() as databases:
         url = await asyncio.to_thread(databases.fresh)
 
         assert str(await run(url, "SHOW server_version")).startswith("15.")

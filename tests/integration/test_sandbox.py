@@ -23,6 +23,7 @@ from services.script_worker.sandbox.levels import Level
 from services.script_worker.verdicts import Value
 from shared.contracts import MAX_CONNECTS, Action, Detail, Failed, ViolationKind
 from shared.egress import Destination, EgressVerdict
+from tests.servers import missing
 
 ROOT = Path(__file__).parents[2]
 SOON = 20.0
@@ -132,9 +133,7 @@ async def town(rules: EgressRules | None = None, host: str = "127.0.0.1") -> Asy
             NodeCommand.installed(), limits=PoolLimits(blanks=0), egress=Egress(rules)
         ) as pool:
             if (await pool.isolation()).level is not Level.FULL:
-                pytest.skip(
-                    f"this machine does not give the full sandbox: {await pool.isolation()}"
-                )
+                missing("the full sandbox", RuntimeError(str(await pool.isolation())))
             yield Town(pool, port, came)
 
 
