@@ -23,6 +23,8 @@ from typing_extensions import override
 from shared.egress import EgressVerdict
 
 SCHEMA_VERSION: Final = 1
+AUTH: Final = "auth"
+"""The origin of our own requests; no integrator may have this name."""
 MAX_MESSAGE_BYTES: Final = 4 * 1024 * 1024
 """A request or result above this is refused unread: sealed profiles end at 2 MiB (base64)."""
 MAX_TEXT: Final = 4096
@@ -32,7 +34,8 @@ MAX_CONNECTS: Final = 64
 """Connects of one execution that travel."""
 
 ConnectionId = Annotated[str, Field(pattern=r"^con_[A-Za-z0-9]{16}$")]
-Revision = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+Revision = Annotated[str, Field(pattern=r"^([0-9a-f]{32})?$")]
+"""Empty: the one that is current when the script starts."""
 TraceParent = Annotated[str, Field(pattern=r"^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$")]
 Text = Annotated[str, Field(max_length=MAX_TEXT)]
 
@@ -106,8 +109,17 @@ class ExecutionRequest(Binding):
     """Please run this action of this connection revision before the deadline."""
 
     schema_version: Literal[1] = SCHEMA_VERSION
-    origin: Annotated[str, Field(max_length=64)] = "auth"
-    reply_to: Annotated[str, Field(min_length=1, max_length=200)]
+    revision: Annotated[
+        Revision,
+        Field(description="absent: the current one; sealed data is then bound to an empty string"),
+    ] = ""
+    origin: Annotated[
+        str, Field(max_length=64, description="who asks: an integrator's name; absent: auth")
+    ] = AUTH
+    reply_to: Annotated[
+        str,
+        Field(min_length=1, max_length=200, description="an integrator's begins with `<origin>.`"),
+    ]
     sealed_arguments: Sealed
     requested_at: AwareDatetime
     traceparent: TraceParent | None = None
@@ -117,6 +129,18 @@ class ExecutionRequest(Binding):
     def idempotent(self) -> bool:
         """Derived from the action, so that a sender can't claim otherwise (I4)."""
         return self.action.idempotent
+
+    @model_validator(mode="after")
+    def _reply_goes_to_its_origin(self) -> Self:
+        if origin_of(self.reply_to) != self.origin:
+            raise ValueError("reply_to belongs to somebody else than origin")
+        return self
+
+
+def origin_of(reply_to: str) -> str:
+    """Who a reply goes to: its routing key begins with an integrator's name, and a dot."""
+    name, dot, _ = reply_to.partition(".")
+    return name if dot else AUTH
 
 
 class DeniedReason(StrEnum):
@@ -333,7 +357,7 @@ class ExecutionResult(Binding):
     """The one outcome of an execution. Every published copy carries the same (I1)."""
 
     schema_version: Literal[1] = SCHEMA_VERSION
-    origin: Annotated[str, Field(max_length=64)] = "auth"
+    origin: Annotated[str, Field(max_length=64)] = AUTH
     outcome: Outcome
     attempt: Annotated[int, Field(ge=0, description="0: decided without a run")]
     timings: Timings = Timings()

@@ -131,6 +131,8 @@ class _Queue:
         self._timer: asyncio.TimerHandle | None = None
 
     def put(self, entry: _Entry) -> None:
+        if self.full and self.data.drops_oldest:
+            self.entries.popleft()
         self.entries.append(entry)
         self._watch_expiry()
         self.pump()
@@ -257,7 +259,7 @@ class InProcessBroker:
         targets = self._targets(exchange, routing_key)
         if not targets:
             raise Unroutable(f"no queue is bound to {exchange} for {routing_key}")
-        if any(queue.full for queue in targets):
+        if any(queue.full and not queue.data.drops_oldest for queue in targets):
             raise Rejected(f"a queue bound to {exchange} for {routing_key} is full")
         expires = None
         if message.expiration is not None:

@@ -15,7 +15,14 @@ from types import TracebackType
 from typing import Any, Final, Self
 from uuid import UUID
 
-from shared.contracts import Binding, Detail, ExecutionRequest, ExecutionResult, Failed
+from shared.contracts import (
+    Binding,
+    Detail,
+    ExecutionRequest,
+    ExecutionResult,
+    Failed,
+    origin_of,
+)
 from shared.database import Batcher, Database, Session, load_queries
 from shared.execution_ids import check_window
 from shared.execution_states import MAX_ATTEMPTS, State
@@ -314,6 +321,7 @@ def _lost(record: Any) -> ExecutionResult:
         {
             **fields,
             "action": record["action"],
+            "origin": origin_of(record["reply_to"]),
             "attempt": record["attempt"],
             "outcome": Failed.of(Detail.WORKER_LOST, message),
         },

@@ -93,7 +93,7 @@ ORDER BY decided_at LIMIT $2 FOR UPDATE SKIP LOCKED
 
 -- name: lost
 -- Claims whose lease is dead and that nobody may repeat (I6).
-SELECT execution_id, connection_id, revision, action, attempt, deadline FROM executions
+SELECT execution_id, connection_id, revision, action, attempt, deadline, reply_to FROM executions
 WHERE state = 'claimed' AND lease_until < clock_timestamp()
   AND NOT (idempotent AND clock_timestamp() < deadline AND attempt < $1)
 ORDER BY lease_until LIMIT $2 FOR UPDATE SKIP LOCKED

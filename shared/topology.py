@@ -6,6 +6,9 @@
     replies   topic   -> per-replica exclusive queues, routing key = replica id;
                          alternate exchange `orphans` catches what found no replica (I7)
     control   fanout  -> each worker: connections changed
+    events    topic   -> an integrator's events queue, routing key = type and connection id
+
+Each integrator has two queues that we declare and it consumes: its replies, its events.
 
     One more queue carries nothing: every worker consumes it, so that auth can count them.
 
@@ -16,13 +19,16 @@ publishers by routing key (RabbitMQ topic permissions).
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from shared.transport import Exchange, Queue, QueueBinding, Topology
 
 DELIVERY_LIMIT: Final = 20
 """Deliveries of one request before it is dead-lettered: a safety net, not the mechanism (I6)."""
+MAX_KEPT_FOR_INTEGRATOR: Final = 10_000
+"""Results, and events, that an integrator has not fetched; the oldest make room."""
 MAX_QUEUED_REQUESTS: Final = 200
 """Requests waiting for one connection; more than a deadline's worth only expire in the queue."""
 
@@ -63,6 +69,11 @@ class Names:
         return f"{self.prefix}.control"
 
     @property
+    def events(self) -> str:
+        """The exchange that tells integrators what happened."""
+        return f"{self.prefix}.events"
+
+    @property
     def workers(self) -> str:
         """The queue that every worker consumes and nobody publishes to: its consumers are counted."""
         return f"{self.prefix}.worker"
@@ -80,11 +91,34 @@ class Names:
                 Exchange(self.orphans, "fanout"),
                 Exchange(self.replies, "topic", alternate=self.orphans),
                 Exchange(self.control, "fanout"),
+                Exchange(self.events, "topic"),
             ),
             queues=(Queue(self.dead), Queue(self.orphans), Queue(self.workers)),
             bindings=(
                 QueueBinding(self.dead, self.dead),
                 QueueBinding(self.orphans, self.orphans),
+            ),
+        )
+
+    def integrator_queue(self, name: str, what: Literal["replies", "events"]) -> str:
+        """What an integrator consumes."""
+        return f"{self.prefix}.integrator.{name}.{what}"
+
+    def integrator(self, name: str, connections: Iterable[str]) -> Topology:
+        """What exists per integrator. It may declare and bind nothing itself: what it dead-letters,
+
+        or binds to an exchange of its own, would get past the permissions by routing key.
+        """
+        replies = self.integrator_queue(name, "replies")
+        events = self.integrator_queue(name, "events")
+        return Topology(
+            queues=tuple(
+                Queue(each, max_length=MAX_KEPT_FOR_INTEGRATOR, drops_oldest=True)
+                for each in (replies, events)
+            ),
+            bindings=(
+                QueueBinding(self.replies, replies, f"{name}.#"),
+                *(QueueBinding(self.events, events, f"*.*.{one}") for one in connections),
             ),
         )
 

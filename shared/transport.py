@@ -106,13 +106,15 @@ class Queue:
     dead_letter_exchange: str | None = None
     delivery_limit: int | None = None
     max_length: int | None = None
+    drops_oldest: bool = False
+    """A full one makes room by that, instead of refusing: for who may be away for long."""
 
     @property
     def arguments(self) -> dict[str, str | int]:
         """What a declaration passes; the broker refuses a different one."""
         given: dict[str, str | int | None] = {
             "x-queue-type": "quorum",
-            "x-overflow": "reject-publish",
+            "x-overflow": "drop-head" if self.drops_oldest else "reject-publish",
             "x-dead-letter-exchange": self.dead_letter_exchange,
             # At least once needs reject-publish: a dead letter waits until its queue confirmed it.
             "x-dead-letter-strategy": "at-least-once" if self.dead_letter_exchange else None,

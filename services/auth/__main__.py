@@ -9,6 +9,7 @@ from functools import partial
 
 import structlog
 
+from services.auth import integrator_commands
 from services.auth.check import check
 from services.auth.migrate import migrate
 from services.auth.operating import init, new_key_ring, reseal_all, rotated_key_ring
@@ -43,6 +44,7 @@ def main() -> int:
         "--id", default="", help="the fresh key's id; default: the first free of k1, k2, …"
     )
     commands.add_parser("reseal", help="seal what is stored under the ring's current key")
+    integrator_commands.add_arguments(commands)
     arguments = parser.parse_args()
     return run(partial(_main, arguments), "auth")
 
@@ -61,6 +63,7 @@ async def _main(arguments: argparse.Namespace) -> int:
         "init": partial(init, another=getattr(arguments, "another", False)),
         "key-ring": partial(_rotate, key_id=getattr(arguments, "id", "")),
         "reseal": reseal_all,
+        "integrator": partial(integrator_commands.integrator, arguments=arguments),
     }
     return await commands.get(arguments.command or "serve", serve)(settings)
 

@@ -38,6 +38,7 @@ from services.auth.http.oauth import unavailable
 from services.auth.http.patience import bounded
 from services.auth.http.state import State
 from services.auth.http.surface import routes
+from services.auth.integrators import Integrators
 from services.auth.jobs import Jobs
 from services.auth.lanes import Lanes
 from services.auth.legacy import Legacy
@@ -120,6 +121,7 @@ async def open_auth(settings: AuthSettings, transport: Transport) -> AsyncIterat
         ledger = await owned.enter_async_context(Ledger(database))
         passwords = await owned.enter_async_context(Passwords(settings.hash_threads))
         await transport.declare(names.base())
+        await Integrators(database, ring).declare(transport, names)
         logs = Logs(database)
         executions = Executions(
             transport=transport,

@@ -27,6 +27,7 @@ from services.auth.bulkhead import Bulkhead, Shed, shed
 from services.auth.connections import Connection
 from shared import tracing
 from shared.contracts import (
+    AUTH,
     MAX_MESSAGE_BYTES,
     Action,
     Binding,
@@ -341,7 +342,7 @@ class Executions:
             log.warning("result.unreadable", size=len(body), next="the ledger is asked instead")
             return
         pending = self._pending.get(result.execution_id)
-        if pending is None:
+        if pending is None or result.origin != AUTH:
             metrics.REPLIES.labels("late").inc()
             return
         if pending.result.done():

@@ -37,6 +37,11 @@ def mail(place: str) -> str:
     return f"mail/{place}"
 
 
+def integrator_key(key_id: str) -> str:
+    """An integrator's sealing key; the worker opens it under the same name."""
+    return f"integrator_key/{key_id}"
+
+
 def job(job_id: str) -> str:
     """The users of an import job."""
     return f"job/{job_id}"

@@ -55,6 +55,12 @@ _COLUMNS: Final = (
         lambda row: places.mail(json.loads(row["sealed"])["place"]),
         beside=("place",),
     ),
+    _Kept(
+        "integrator_keys",
+        ("key_id",),
+        "sealed_key",
+        lambda row: places.integrator_key(row["key_id"]),
+    ),
     _Kept("jobs", ("job_id",), "sealed_users", lambda row: places.job(row["job_id"])),
 )
 

@@ -15,6 +15,7 @@ from services.script_worker import metrics
 from services.script_worker.consumer import CONNECTIONS, Consumer
 from services.script_worker.egress import Egress
 from services.script_worker.execution import Collaborators, execute
+from services.script_worker.integrators import Integrators
 from services.script_worker.leases import Leases
 from services.script_worker.node_process import NodeCommand
 from services.script_worker.pool import Pool, PoolLimits
@@ -109,6 +110,7 @@ async def open_worker(settings: WorkerSettings, transport: Transport) -> AsyncIt
             revisions=Revisions(database, ring),
             pool=pool,
             ring=ring,
+            integrators=Integrators(database, ring),
             database=database,
         )
         await transport.declare(names.base())

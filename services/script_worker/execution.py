@@ -22,11 +22,13 @@ import structlog
 from pydantic import TypeAdapter, ValidationError
 
 from services.script_worker import metrics
+from services.script_worker.integrators import Integrators
 from services.script_worker.leases import LeaseLost, Leases
 from services.script_worker.pool import Pool, Run, Value
 from services.script_worker.revisions import Revisions
 from shared import tracing
 from shared.contracts import (
+    AUTH,
     MAX_MESSAGE_BYTES,
     Denied,
     Detail,
@@ -73,6 +75,7 @@ class Collaborators:
     revisions: Revisions
     pool: Pool
     ring: KeyRing
+    integrators: Integrators
     database: Database
 
 
@@ -121,6 +124,8 @@ class _Execution:
         self._arrived = arrived
         self._its = its
         self._loop = asyncio.get_running_loop()
+        self._ring = its.ring
+        """What the arguments were sealed under; the value is sealed under it too."""
 
     async def settle(self) -> Settlement:
         while True:
@@ -209,8 +214,11 @@ class _Execution:
     async def _run(self, deadline: float, check_lease: Callable[[], None]) -> Run:
         request, its = self._request, self._its
         try:
-            bundle = await its.revisions.get(request.connection_id, request.revision)
+            if request.origin != AUTH:
+                self._ring = await its.integrators.ring(request)
             arguments = self._arguments()
+            revision = request.revision or await its.revisions.current(request.connection_id)
+            bundle = await its.revisions.get(request.connection_id, revision)
         except (Unsealable, ValidationError, UnicodeDecodeError):
             return _not_run(Detail.UNDECRYPTABLE, "the arguments or the configuration do not open")
         if bundle is None:
@@ -229,12 +237,12 @@ class _Execution:
 
     def _arguments(self) -> list[Any]:
         binding, sealed = self._request, self._request.sealed_arguments
-        return _ARGUMENTS.validate_json(self._its.ring.open(Direction.ARGUMENTS, binding, sealed))
+        return _ARGUMENTS.validate_json(self._ring.open(Direction.ARGUMENTS, binding, sealed))
 
     def _sealed(self, run: Run, attempt: int, timings: Timings) -> ExecutionResult:
         outcome: Succeeded | Denied | Failed
         if isinstance(run.outcome, Value):
-            sealed = seal_json(self._its.ring, Direction.VALUE, self._request, run.outcome.value)
+            sealed = seal_json(self._ring, Direction.VALUE, self._request, run.outcome.value)
             outcome = Succeeded(sealed_value=sealed)
         else:
             outcome = run.outcome

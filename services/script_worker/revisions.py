@@ -27,6 +27,8 @@ SELECT scripts, configuration, with_context, magic_globals, egress FROM connecti
 WHERE connection_id = $1 AND revision = $2
 """
 
+_CURRENT: Final = "SELECT current_revision FROM connections WHERE connection_id = $1"
+
 
 class _Row(BaseModel):
     """What the database holds, validated once: `configuration` is sealed value by value."""
@@ -58,6 +60,11 @@ class Revisions:
         self._database = database
         self._ring = ring
         self._cached: OrderedDict[tuple[str, str], Bundle] = OrderedDict()
+
+    async def current(self, connection_id: str) -> str:
+        """The current revision; empty when there is no such connection. Raises Unavailable."""
+        found = await self._database.fetchval(_CURRENT, connection_id)
+        return found or ""
 
     async def get(self, connection_id: str, revision: str) -> Bundle | None:
         """The bundle, or None if there is no such revision.

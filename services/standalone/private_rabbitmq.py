@@ -10,6 +10,7 @@ import os
 import shutil
 import signal
 import socket
+import subprocess
 import tempfile
 import time
 from contextlib import suppress
@@ -101,6 +102,21 @@ class PrivateRabbitMQ:
         if self._epmd is not None:
             self._epmd.stop()
         self._epmd = None
+
+    def control(self, *command: str) -> str:
+        """What `rabbitmqctl` says. Raises Unavailable when it fails."""
+        installation = _Installation.find(self._cache)
+        done = subprocess.run(
+            [str(installation.server.with_name("rabbitmqctl")), *command],
+            env=self._environment(installation),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise Unavailable(f"rabbitmqctl {command[0]}: {(done.stdout + done.stderr)[-500:]}")
+        return done.stdout
 
     def close(self) -> None:
         """Stop, and delete the data."""

@@ -1,0 +1,223 @@
+"""Another team on the queue, with a broker account and a sealing key of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import secrets
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import aio_pika
+import pytest
+from aiormq.exceptions import ChannelAccessRefused
+
+from services.auth.integrator_commands import definitions
+from services.auth.integrators import Integrators
+from services.standalone.private_rabbitmq import PrivateRabbitMQ
+from shared import broker_rights
+from shared.sealing import KeyRing
+from shared.topology import Names
+from tests.processes import System, eventually, system
+
+EXAMPLES = Path(__file__).parents[2] / "deploy" / "examples" / "queue"
+LOGIN = """function login(email, password, callback) {
+  if (password === 'stall') return setTimeout(() => callback(null), 60000);
+  if (password !== 'pw') return callback(new WrongUsernameOrPasswordError(email));
+  setTimeout(() => callback(null, { user_id: email, email: email }), 20);
+}"""
+
+
+@dataclass
+class Installation:
+    """Both services under accounts of their own, and what other teams need."""
+
+    its: System
+    broker: PrivateRabbitMQ
+    names: Names
+    integrators: Integrators
+    folder: Path
+    urls: dict[str, str] = field(default_factory=dict, repr=False)
+
+    def account(self, name: str, rights: dict[str, Any]) -> str:
+        """An account on the broker with exactly these rights; its URL."""
+        password = secrets.token_hex(8)
+        user = f"{self.names.prefix}-{name}"
+        text = json.dumps(rights).replace(f'"user": "{name}"', f'"user": "{user}"')
+        (self.folder / f"{name}.json").write_text(text)
+        self.broker.control("add_user", user, password)
+        self.broker.control("import_definitions", str(self.folder / f"{name}.json"))
+        place = urlsplit(self.broker.url).netloc.rpartition("@")[2]
+        self.urls[name] = f"amqp://{user}:{password}@{place}/"
+        return self.urls[name]
+
+    async def integrator(self, name: str, *connections: str) -> str:
+        """A new integrator with its account; its sealing key."""
+        key = await self.integrators.add(name, connections)
+        rights = definitions(self.names, await self.integrators.get(name))
+        await asyncio.to_thread(self.account, name, rights)
+        return key
+
+    async def ask(
+        self, name: str, key: str, connection_id: str, *arguments: str, timeout: float = 20
+    ) -> dict[str, Any]:
+        """The outcome that the example prints."""
+        environment = {"TIMEOUT": str(timeout)}
+        command = ["ask", connection_id, "login", json.dumps(arguments)]
+        printed = await self.example(name, key, command, environment)
+        found: dict[str, Any] = json.loads(printed)
+        return found
+
+    async def example(
+        self, name: str, key: str, command: list[str], environment: dict[str, str]
+    ) -> str:
+        """What it prints."""
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, str(EXAMPLES / "integrator.py"), *command),
+            env={
+                "PATH": os.environ["PATH"],  # noqa: TID251 - handed on
+                "AMQP_URL": self.urls[name],
+                "SEALING_KEY": key,
+                "PREFIX": self.names.prefix,
+                **environment,
+            },
+            cwd=self.folder,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        printed, _ = await process.communicate()
+        assert 0 == process.returncode
+        return printed.decode()
+
+
+@asynccontextmanager
+async def installed(
+    database_url: str, broker: PrivateRabbitMQ, folder: Path
+) -> AsyncIterator[Installation]:
+    async with system(database_url, broker.url, folder) as its:
+        names = Names(its.prefix)
+        ring = KeyRing.parse(its.ring)
+        found = Installation(its, broker, names, Integrators(its.database, ring), folder)
+        auth, worker = await asyncio.gather(
+            asyncio.to_thread(found.account, "auth", broker_rights.auth(names).definitions("auth")),
+            asyncio.to_thread(
+                found.account, "worker", broker_rights.worker(names).definitions("worker")
+            ),
+        )
+        await its.auth(AMQP_URL=auth)
+        await its.worker(AMQP_URL=worker)
+        yield found
+
+
+async def test_a_team_asks_with_an_account_and_a_key_of_its_own_and_gets_what_auth_gets(
+    database_url: str, private_rabbitmq: PrivateRabbitMQ, tmp_path: Path
+) -> None:
+    async with installed(database_url, private_rabbitmq, tmp_path) as one:
+        shop = await one.its.connect("shop", LOGIN)
+        bank = await one.its.connect("bank", LOGIN)
+        first = await one.its.login("ada@example.com")
+        key = await one.integrator("billing", shop)
+
+        granted = await one.ask("billing", key, shop, "bob@example.com", "pw")
+        denied = await one.ask("billing", key, shop, "bob@example.com", "no")
+        late = await one.ask("billing", key, shop, "bob@example.com", "stall", timeout=1)
+
+        assert 200 == first.status
+        assert "bob@example.com" == granted["value"]["email"]
+        assert ("denied", "wrong_password") == (denied["kind"], denied["reason"])
+        assert "timed_out" == late["kind"]
+        users = await one.its.database.fetchval("SELECT count(*) FROM users")
+        assert 1 == users, "auth imports what it asked for, and nothing else"
+
+        await one.integrator("crm", bank)
+        fresh = await one.integrators.rotate("billing")
+        rotated = await one.ask("billing", fresh, shop, "bob@example.com", "pw")
+        await one.integrators.revoke("billing", key.partition(":")[0])
+        revoked = await one.ask("billing", key, shop, "bob@example.com", "pw")
+
+        assert "succeeded" == rotated["kind"]
+        assert ("misconfigured", "undecryptable") == (revoked["kind"], revoked["detail"])
+        await refused(one, "billing", shop, bank)
+
+        await one.its.database.execute("DELETE FROM integrator_connections WHERE name = 'billing'")
+        unbound = await one.ask("billing", fresh, shop, "bob@example.com", "pw")
+        assert ("misconfigured", "undecryptable") == (unbound["kind"], unbound["detail"])
+
+
+async def refused(one: Installation, name: str, own: str, foreign: str) -> None:
+    """What its account can't do."""
+    names, connection = one.names, await aio_pika.connect(one.urls[name])
+    message = aio_pika.Message(b"{}")
+    async with connection:
+
+        async def publish(exchange: str, routing_key: str) -> None:
+            channel = await connection.channel()
+            to = await channel.get_exchange(exchange, ensure=False)
+            await to.publish(message, routing_key)
+
+        async def consume(queue: str) -> None:
+            channel = await connection.channel()
+            await (await channel.get_queue(queue, ensure=False)).consume(_nothing)
+
+        async def bind(queue: str, exchange: str) -> None:
+            channel = await connection.channel()
+            await (await channel.get_queue(queue, ensure=False)).bind(exchange, "#")
+
+        async def delete(queue: str) -> None:
+            channel = await connection.channel()
+            await channel.queue_delete(queue)
+
+        async def purge(queue: str) -> None:
+            channel = await connection.channel()
+            await (await channel.get_queue(queue, ensure=False)).purge()
+
+        async def declare(queue: str) -> None:
+            await (await connection.channel()).declare_queue(queue)
+
+        mine = names.integrator_queue(name, "replies")
+        theirs = names.integrator_queue("crm", "replies")
+        attempts = [
+            publish(names.requests, foreign),
+            publish(names.replies, "crm.x"),
+            publish(names.control, ""),
+            publish(names.events, f"user.imported.{own}"),
+            publish("", theirs),
+            *(consume(queue) for queue in (theirs, names.request_queue(own), names.dead)),
+            *(bind(mine, exchange) for exchange in (names.replies, names.requests, names.events)),
+            *(delete(queue) for queue in (mine, theirs, names.request_queue(own), names.dead)),
+            *(purge(queue) for queue in (theirs, names.request_queue(own), names.orphans)),
+            declare("mine"),
+            declare(f"{names.prefix}.integrator.{name}.more"),
+        ]
+        for attempt in attempts:
+            with pytest.raises(ChannelAccessRefused):
+                await attempt
+        await consume(mine)  # so that the refusals above mean something
+
+
+async def _nothing(message: aio_pika.abc.AbstractIncomingMessage) -> None:
+    await message.ack()
+
+
+async def test_both_services_work_with_the_permissions_of_their_accounts(
+    database_url: str, private_rabbitmq: PrivateRabbitMQ, tmp_path: Path
+) -> None:
+    async with installed(database_url, private_rabbitmq, tmp_path) as one:
+        await one.its.connect("shop", LOGIN)
+        assert 200 == (await one.its.login("ada@example.com")).status
+
+        await asyncio.to_thread(private_rabbitmq.control, "close_all_connections", "again")
+        await eventually(lambda: _logs_in(one, "eve"), within=60)
+        await eventually(one.its.settled)
+
+        assert "ACCESS_REFUSED" not in one.its.logs
+        assert "queue.not_consumed" not in one.its.logs
+
+
+async def _logs_in(one: Installation, name: str) -> bool:
+    return (await one.its.login(f"{name}@example.com")).status == 200
