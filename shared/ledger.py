@@ -99,9 +99,13 @@ class Counts:
 class Ledger:
     """Claims, outcomes and effects, written once each."""
 
-    def __init__(self, database: Database) -> None:
-        """One ledger object a process: it remembers which claims are its own."""
+    def __init__(self, database: Database, *, events: bool = False) -> None:
+        """One ledger object a process: it remembers which claims are its own.
+
+        `events`: what is decided is noted in the events' outbox too, in the same statement.
+        """
         self._database = database
+        self._events = events
         self._granted: OrderedDict[tuple[UUID, int], None] = OrderedDict()
         self._claims = Batcher(self._ask_claims)
         self._records = Batcher(self._ask_records)
@@ -181,6 +185,7 @@ class Ledger:
             reply_to,
             str(result.outcome.kind),
             result.encoded,
+            self._events,
         )
         (row,) = await self.read([result.execution_id])
         return row
@@ -197,6 +202,7 @@ class Ledger:
                     str(result.outcome.kind),
                     result.encoded,
                     MAX_ATTEMPTS,
+                    self._events,
                 )
         return len(lost)
 
@@ -275,6 +281,7 @@ class Ledger:
             [result.attempt for result in results],
             [str(result.outcome.kind) for result in results],
             [result.encoded for result in results],
+            self._events,
         )
         return _contained([result.execution_id for result in results], rows)
 

@@ -36,25 +36,51 @@ WITH asked AS (
     JOIN asked ON e.execution_id = asked.execution_id AND e.attempt = asked.attempt
     WHERE e.execution_id = ANY($1::uuid[]) AND e.state = 'claimed'
     ORDER BY e.execution_id FOR UPDATE OF e
+), decided AS (
+    UPDATE executions e SET state = 'decided', outcome = locked.outcome, result = locked.result,
+                            decided_at = clock_timestamp()
+    FROM locked WHERE e.execution_id = locked.execution_id AND e.execution_id = ANY($1::uuid[])
+    RETURNING e.execution_id, e.connection_id, e.action, e.outcome, e.attempt, e.reply_to
+), told AS (
+    INSERT INTO events (type, connection_id, data)
+    SELECT 'execution.decided', connection_id, jsonb_build_object(
+        'execution_id', execution_id, 'action', action, 'outcome', outcome, 'attempt', attempt,
+        'origin', CASE WHEN strpos(reply_to, '.') > 0 THEN split_part(reply_to, '.', 1) ELSE 'auth' END)
+    FROM decided WHERE $5
 )
-UPDATE executions e SET state = 'decided', outcome = locked.outcome, result = locked.result,
-                        decided_at = clock_timestamp()
-FROM locked WHERE e.execution_id = locked.execution_id AND e.execution_id = ANY($1::uuid[])
-RETURNING e.execution_id
+SELECT execution_id FROM decided
 
 -- name: decide_unrun
 -- The tombstone: it was not run, and from now on can't be (I5, I6).
-INSERT INTO executions (execution_id, connection_id, revision, action, state, idempotent, attempt,
-                        deadline, reply_to, outcome, result, decided_at)
-VALUES ($1, $2, $3, $4, 'decided', $5, 0, $6, $7, $8, $9, clock_timestamp())
-ON CONFLICT (execution_id) DO NOTHING
-RETURNING 1
+WITH decided AS (
+    INSERT INTO executions (execution_id, connection_id, revision, action, state, idempotent, attempt,
+                            deadline, reply_to, outcome, result, decided_at)
+    VALUES ($1, $2, $3, $4, 'decided', $5, 0, $6, $7, $8, $9, clock_timestamp())
+    ON CONFLICT (execution_id) DO NOTHING
+    RETURNING execution_id, connection_id, action, outcome, attempt, reply_to
+), told AS (
+    INSERT INTO events (type, connection_id, data)
+    SELECT 'execution.decided', connection_id, jsonb_build_object(
+        'execution_id', execution_id, 'action', action, 'outcome', outcome, 'attempt', attempt,
+        'origin', CASE WHEN strpos(reply_to, '.') > 0 THEN split_part(reply_to, '.', 1) ELSE 'auth' END)
+    FROM decided WHERE $10
+)
+SELECT execution_id FROM decided
 
 -- name: decide_lost
-UPDATE executions SET state = 'decided', outcome = $2, result = $3, decided_at = clock_timestamp()
-WHERE execution_id = $1 AND state = 'claimed' AND lease_until < clock_timestamp()
-  AND NOT (idempotent AND clock_timestamp() < deadline AND attempt < $4)
-RETURNING 1
+WITH decided AS (
+    UPDATE executions SET state = 'decided', outcome = $2, result = $3, decided_at = clock_timestamp()
+    WHERE execution_id = $1 AND state = 'claimed' AND lease_until < clock_timestamp()
+      AND NOT (idempotent AND clock_timestamp() < deadline AND attempt < $4)
+    RETURNING execution_id, connection_id, action, outcome, attempt, reply_to
+), told AS (
+    INSERT INTO events (type, connection_id, data)
+    SELECT 'execution.decided', connection_id, jsonb_build_object(
+        'execution_id', execution_id, 'action', action, 'outcome', outcome, 'attempt', attempt,
+        'origin', CASE WHEN strpos(reply_to, '.') > 0 THEN split_part(reply_to, '.', 1) ELSE 'auth' END)
+    FROM decided WHERE $5
+)
+SELECT execution_id FROM decided
 
 -- name: renew
 UPDATE executions e SET lease_until = clock_timestamp() + $4::interval

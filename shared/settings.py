@@ -74,6 +74,10 @@ class ServiceSettings(BaseSettings):
         description="publish and consume by our own code below the broker's client, for a third"
         " of the CPU; off: the client does everything",
     )
+    events: bool = Field(
+        default=False,
+        description="tell integrators what happened (`trickle.events`); the same for both services",
+    )
     metrics_host: str = Field(default="127.0.0.1", description="where /metrics is served")
     metrics_port: int = Field(default=9090, ge=0, le=65535, description="0: a free one")
     log_level: Literal["debug", "info", "warning", "error"] = Field(

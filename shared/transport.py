@@ -23,6 +23,7 @@ from typing import Final, Literal, Protocol, TypeAlias
 CONTENT_TYPE: Final = "application/vnd.trickle.execution+json"
 REQUEST_TYPE: Final = "trickle.execution.request"
 RESULT_TYPE: Final = "trickle.execution.result"
+EVENT_TYPE: Final = "trickle.event"
 
 Headers: TypeAlias = Mapping[str, str | int]
 _NO_HEADERS: Final[Headers] = MappingProxyType({})

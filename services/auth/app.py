@@ -46,6 +46,7 @@ from services.auth.login import Logins
 from services.auth.logs import Logs
 from services.auth.mails import Mails
 from services.auth.migrate import pending
+from services.auth.outbox import Outbox
 from services.auth.padding import Padding
 from services.auth.passwords import Passwords
 from services.auth.refresh_tokens import RefreshTokens
@@ -118,7 +119,7 @@ async def open_auth(settings: AuthSettings, transport: Transport) -> AsyncIterat
         if missing := await pending(database):
             text = f"migrations are missing ({', '.join(missing)}): run `python -m services.auth migrate`"
             raise SchemaMissing(text)
-        ledger = await owned.enter_async_context(Ledger(database))
+        ledger = await owned.enter_async_context(Ledger(database, events=settings.events))
         passwords = await owned.enter_async_context(Passwords(settings.hash_threads))
         await transport.declare(names.base())
         await Integrators(database, ring).declare(transport, names)
@@ -136,6 +137,7 @@ async def open_auth(settings: AuthSettings, transport: Transport) -> AsyncIterat
         guard = Guard(database, ring, settings.limits)
         padding = Padding()
         shield = Shield(executions, guard)
+        outbox = Outbox(database, transport, names)
         lanes = Lanes(database, transport, names, settings.own_queues)
         its = Collaborators(
             database=database,
@@ -150,6 +152,7 @@ async def open_auth(settings: AuthSettings, transport: Transport) -> AsyncIterat
             mails=Mails(database, ring, settings.post),
             logs=logs,
             tenant=settings.tenant_name,
+            events=settings.events,
         )
         health_watch = _Health(database, transport)
         signing_keys = SigningKeys(database, ring)
@@ -169,6 +172,7 @@ async def open_auth(settings: AuthSettings, transport: Transport) -> AsyncIterat
             logs=logs,
             ledger=ledger,
             ring=ring,
+            events=settings.events,
         )
         state = _state(settings, its, logins, signing_keys, health_watch.problems)
         housekeeping = Housekeeping(
@@ -180,6 +184,8 @@ async def open_auth(settings: AuthSettings, transport: Transport) -> AsyncIterat
                 Chore("mails", timedelta(seconds=1), state.its.mails.send_due),
                 Chore("lanes", timedelta(seconds=5), lanes.tend),
                 Chore("jobs", timedelta(seconds=1), state.jobs.run_waiting),
+                Chore("events", timedelta(seconds=1), outbox.publish_due),
+                Chore("old events", timedelta(hours=1), outbox.forget_old),
                 Chore("limits", timedelta(minutes=10), guard.forget_old),
                 Chore("expired", timedelta(minutes=10), state.authorizations.forget_expired),
             ],

@@ -21,6 +21,7 @@ from services.auth.connections import Connection
 from shared.contracts import ExecutionResult
 from shared.database import Batcher, Database, Session
 from shared.errors import Unavailable
+from shared.events import EventType
 
 log = structlog.get_logger(__name__)
 
@@ -33,6 +34,13 @@ INSERT INTO logs (type, connection_id, client_id, user_id, user_name, ip, user_a
                   description, scope, audience, details)
 SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[],
                      $7::text[], $8::uuid[], $9::text[], $10::text[], $11::text[], $12::jsonb[])
+"""
+_INSERT_WITH_EVENTS: Final = f"""
+WITH told AS (
+    INSERT INTO events (type, connection_id, data)
+    SELECT * FROM unnest($13::text[], $14::text[], $15::jsonb[])
+)
+{_INSERT}
 """
 _SELECT: Final = """
 SELECT l.*, c.name AS connection_name, k.name AS client_name FROM logs l
@@ -57,6 +65,19 @@ class Entry:
     scope: str | None = None
     audience: str | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
+    event: EventType | None = None
+    """What other teams are told, in the same statement."""
+
+    def told(self) -> str:
+        """The event's data (`shared.events`)."""
+        facts: dict[str, Any] = {
+            "execution_id": None if self.execution_id is None else str(self.execution_id)
+        }
+        if self.event is EventType.USER_IMPORTED:
+            facts["user_id"] = self.user_id
+        else:
+            facts["reason"] = self.type
+        return json.dumps(facts)
 
     def values(self) -> tuple[Any, ...]:
         """In the order of the columns."""
@@ -71,13 +92,27 @@ class Entry:
 
 async def write(session: Session, entry: Entry) -> None:
     """Write inside the caller's transaction."""
-    await session.execute(_INSERT, *([value] for value in entry.values()))
+    await session.execute(*_statement([entry]))
 
 
 def console(result: ExecutionResult) -> dict[str, Any]:
     """What the script wrote, as `details` hold it: already masked by the worker (C§4.2)."""
     lines = [line.text for line in result.console[-_CONSOLE_LINES:]]
     return {"consoleOut": lines} if lines else {}
+
+
+def _statement(entries: Sequence[Entry]) -> tuple[Any, ...]:
+    """The lines, and the events that go with them, in one statement."""
+    columns = [list(column) for column in zip(*(one.values() for one in entries), strict=True)]
+    told = [one for one in entries if one.event is not None]
+    if not told:
+        return (_INSERT, *columns)
+    events = (
+        [str(one.event) for one in told],
+        [one.connection_id for one in told],
+        [one.told() for one in told],
+    )
+    return (_INSERT_WITH_EVENTS, *columns, *events)
 
 
 class Logs:
@@ -125,8 +160,7 @@ class Logs:
         await self.write(entry)
 
     async def _insert_all(self, entries: Sequence[Entry]) -> list[None]:
-        columns = zip(*(entry.values() for entry in entries), strict=True)
-        await self._database.execute(_INSERT, *(list(column) for column in columns))
+        await self._database.execute(*_statement(entries))
         return [None] * len(entries)
 
     async def page(

@@ -67,6 +67,11 @@ TOKENS: Final = Counter("auth_tokens_issued_total", "Tokens issued.", ["grant", 
 REAPED: Final = Counter(
     "auth_executions_reaped_total", "Executions decided without a worker, by detail.", ["detail"]
 )
+EVENTS: Final = Counter(
+    "auth_events_total",
+    "Events of the outbox: told, failed (told later), dropped after a day.",
+    ["result"],
+)
 REPUBLISHED: Final = Counter("auth_results_republished_total", "Results the outbox published.")
 
 BREAKER_STATE: Final = Gauge(

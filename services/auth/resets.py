@@ -27,6 +27,7 @@ from services.auth.verification import EXPIRED, SAID_FALSE
 from shared.contracts import Action
 from shared.database import Session, UniqueViolation
 from shared.errors import Unavailable
+from shared.events import EventType
 
 log = structlog.get_logger(__name__)
 
@@ -213,6 +214,7 @@ class Resets:
             user_id=profile.user_id,
             user_name=profile.email,
             description="created with a new password, before the first login",
+            event=EventType.USER_IMPORTED if self._its.events else None,
         )
         await write(session, entry)
         return profile.user_id

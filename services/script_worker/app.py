@@ -95,7 +95,7 @@ async def open_worker(settings: WorkerSettings, transport: Transport) -> AsyncIt
             open_database(settings.database_dsn, application_name=settings.worker_name)
         )
         await database.fetch(f"{CONNECTIONS} LIMIT 0")  # what lacks migrations is known now
-        ledger = await owned.enter_async_context(Ledger(database))
+        ledger = await owned.enter_async_context(Ledger(database, events=settings.events))
         pool = await owned.enter_async_context(_pool(settings, str(worker)))
         isolation = await pool.isolation()
         require(isolation, settings)

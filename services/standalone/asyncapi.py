@@ -18,13 +18,27 @@ from shared.contracts import (
     ExecutionRequest,
     ExecutionResult,
 )
+from shared.events import (
+    EventType,
+    ExecutionDecidedEvent,
+    LoginDeniedEvent,
+    UserImportedEvent,
+)
 from shared.topology import Names
-from shared.transport import CONTENT_TYPE, REQUEST_TYPE, RESULT_TYPE, Exchange, Queue
+from shared.transport import CONTENT_TYPE, EVENT_TYPE, REQUEST_TYPE, RESULT_TYPE, Exchange, Queue
 
 JSON = dict[str, Any]
 BINDING_VERSION: Final = "0.3.0"
 _NAMES: Final = Names()
 _CONNECTION: Final = "{connection_id}"
+_INTEGRATOR: Final = "{integrator}"
+_EVENTS: Final[dict[str, type[BaseModel]]] = {
+    "userImported": UserImportedEvent,
+    "loginDenied": LoginDeniedEvent,
+    "executionDecided": ExecutionDecidedEvent,
+}
+EVENTS: Final = tuple(model.__name__ for model in _EVENTS.values())
+"""Names of their models."""
 _INFO: Final = f"""\
 One execution is one run of a connection's action script. A request asks for it; exactly one
 outcome is recorded for it, and every published result for it carries that outcome.
@@ -35,6 +49,12 @@ outcome is recorded for it, and every published result for it carries that outco
 * Arguments and values are sealed (AES-256-GCM) for one execution, connection, revision, action,
   deadline and direction; the broker never sees a password or a profile.
 * `message_id` is fresh per publish, `correlation_id` is the execution id, `type` names the message.
+* `revision` may be absent: the current one runs, and the seal is bound to an empty string. `origin` is
+  an integrator's name, and its `reply_to` begins with it and a dot.
+* A key is HKDF-SHA256 (no salt, info `trickle/1/arguments` or `trickle/1/value`, 32 bytes) of the
+  sealing key; the associated data are direction, execution id, connection, revision, action and
+  deadline (microseconds since 1970), joined by NUL.
+* Events are told at least once, to queues that we declare: deduplicate by `event_id`.
 * A message may have at most {MAX_MESSAGE_BYTES} bytes. Fields are only ever added: ignore what
   you do not know.
 * Exchange and queue names begin with `TRICKLE_BROKER_PREFIX`, here `{_NAMES.prefix}`.
@@ -79,7 +99,10 @@ def document() -> JSON:
 
 def schemas(ref_template: str) -> JSON:
     """The JSON Schemas of both messages and of what they contain, by name."""
-    models: list[type[BaseModel]] = [ExecutionRequest, ExecutionResult]
+    models: list[type[BaseModel]] = [
+        *(ExecutionRequest, ExecutionResult),
+        *(UserImportedEvent, LoginDeniedEvent, ExecutionDecidedEvent),
+    ]
     _, found = models_json_schema(
         [(model, "serialization") for model in models], ref_template=ref_template
     )
@@ -102,6 +125,8 @@ def _channels() -> JSON:
     base, own = _NAMES.base(), _NAMES.connection(_CONNECTION)
     exchanges = {exchange.name: exchange for exchange in base.exchanges}
     queues = {queue.name: queue for queue in (*base.queues, *own.queues)}
+    theirs = _NAMES.integrator(_INTEGRATOR, ()).queues
+    integrator = {"integrator": {"description": "The integrator's name."}}
     pattern = TypeAdapter(ConnectionId).json_schema()["pattern"]
     connection = {"connection_id": {"description": f"The connection's id, `{pattern}`."}}
     return {
@@ -131,6 +156,27 @@ def _channels() -> JSON:
             },
             "messages": {"executionResult": _ref("messages/executionResult")},
             "bindings": _exchange(exchanges[_NAMES.replies]),
+        },
+        "integratorReplies": {
+            "address": _NAMES.integrator_queue(_INTEGRATOR, "replies"),
+            "title": "Where an integrator takes its results from",
+            "parameters": integrator,
+            "messages": {"executionResult": _ref("messages/executionResult")},
+            "bindings": _queue(theirs[0]),
+        },
+        "events": {
+            "address": "{type}.{connection_id}",
+            "title": "Where events are published; the routing key is the type and the connection's id",
+            "parameters": {"type": {"enum": [str(kind) for kind in EventType]}} | connection,
+            "messages": {name: _ref(f"messages/{name}") for name in _EVENTS},
+            "bindings": _exchange(exchanges[_NAMES.events]),
+        },
+        "integratorEvents": {
+            "address": _NAMES.integrator_queue(_INTEGRATOR, "events"),
+            "title": "Where an integrator takes the events of its connections from",
+            "parameters": integrator,
+            "messages": {name: _ref(f"messages/{name}") for name in _EVENTS},
+            "bindings": _queue(theirs[1]),
         },
         "deadLetters": {
             "address": _NAMES.dead,
@@ -179,6 +225,27 @@ def _operations() -> JSON:
                 "amqp": {"mandatory": True, "deliveryMode": 2, "bindingVersion": BINDING_VERSION}
             },
         },
+        "takeResult": {
+            **_operation("send", "integratorReplies", result),
+            "summary": "An integrator takes its results, and drops copies by `execution_id`.",
+            "bindings": {"amqp": {"ack": True, "bindingVersion": BINDING_VERSION}},
+        },
+        "publishEvent": {
+            "action": "send",
+            "channel": {"$ref": "#/channels/events"},
+            "messages": [{"$ref": f"#/channels/events/messages/{name}"} for name in _EVENTS],
+            "summary": "Tell what happened, at least once, some time after it did.",
+            "bindings": {"amqp": {"deliveryMode": 2, "bindingVersion": BINDING_VERSION}},
+        },
+        "takeEvent": {
+            "action": "send",
+            "channel": {"$ref": "#/channels/integratorEvents"},
+            "messages": [
+                {"$ref": f"#/channels/integratorEvents/messages/{name}"} for name in _EVENTS
+            ],
+            "summary": "An integrator takes the events of its connections.",
+            "bindings": {"amqp": {"ack": True, "bindingVersion": BINDING_VERSION}},
+        },
         "decideDeadLetter": {
             **_operation("receive", "deadLetters", request),
             "summary": "auth decides a request that no worker decided.",
@@ -204,6 +271,7 @@ def _messages() -> JSON:
     return {
         "executionRequest": _message("ExecutionRequest", REQUEST_TYPE, ExecutionRequest),
         "executionResult": _message("ExecutionResult", RESULT_TYPE, ExecutionResult),
+        **{name: _event(model) for name, model in _EVENTS.items()},
     }
 
 
@@ -227,6 +295,14 @@ def _message(name: str, kind: str, model: type[BaseModel]) -> JSON:
             "description": "also the AMQP property `correlation_id`",
         },
         "bindings": {"amqp": {"messageType": kind, "bindingVersion": BINDING_VERSION}},
+    }
+
+
+def _event(model: type[BaseModel]) -> JSON:
+    message = _message(model.__name__, EVENT_TYPE, model)
+    where = {"location": "$message.payload#/event_id", "description": "the same in every copy"}
+    return {name: what for name, what in message.items() if name != "headers"} | {
+        "correlationId": where
     }
 
 

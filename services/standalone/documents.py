@@ -22,7 +22,7 @@ from services.auth.http import openapi
 from services.auth.http.surface import OPERATIONS
 from services.auth.settings import AuthSettings
 from services.script_worker.settings import WorkerSettings
-from services.standalone import asyncapi
+from services.standalone import asyncapi, broker_examples
 from services.standalone.dashboards.boards import BOARDS
 from services.standalone.lint.rules import RULES
 from shared.execution_states import render_markdown
@@ -50,6 +50,9 @@ def documents() -> dict[str, str]:
         "contracts/openapi.json": _json(openapi.document(OPERATIONS, "https://auth.example/")),
         "contracts/execution-request.schema.json": _schema("ExecutionRequest"),
         "contracts/execution-result.schema.json": _schema("ExecutionResult"),
+        "contracts/event.schema.json": _schema(*asyncapi.EVENTS),
+        "../deploy/examples/rabbitmq.yaml": broker_examples.operator_objects(),
+        "../deploy/examples/rabbitmq-definitions.json": broker_examples.definitions(),
         **{f"{_DASHBOARDS}/{name}.json": _json(board.json()) for name, board in BOARDS.items()},
     }
 
@@ -170,20 +173,22 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
 
 
-def _schema(name: str) -> str:
+def _schema(*names: str) -> str:
+    """Of a message; of several, any of them."""
     definitions = asyncapi.schemas("#/$defs/{model}")
+    roots = [{"$ref": f"#/$defs/{name}"} for name in names]
     return _json(
         {
             "$schema": "https://json-schema.org/draft/2020-12/schema",
-            "$ref": f"#/$defs/{name}",
-            "$defs": {key: definitions[key] for key in _reachable(definitions, name)},
+            **(roots[0] if len(roots) == 1 else {"oneOf": roots}),
+            "$defs": {key: definitions[key] for key in _reachable(definitions, *names)},
         }
     )
 
 
-def _reachable(definitions: Mapping[str, Any], name: str) -> list[str]:
-    """The definitions that `name` needs, itself included."""
-    found, waiting = {name}, [name]
+def _reachable(definitions: Mapping[str, Any], *names: str) -> list[str]:
+    """The definitions that `names` need, themselves included."""
+    found, waiting = set(names), list(names)
     while waiting:
         text = json.dumps(definitions[waiting.pop()])
         for other in definitions:
