@@ -65,7 +65,7 @@ WITH decided AS (
         'origin', CASE WHEN strpos(reply_to, '.') > 0 THEN split_part(reply_to, '.', 1) ELSE 'auth' END)
     FROM decided WHERE $10
 )
-SELECT execution_id FROM decided
+SELECT 1 FROM decided
 
 -- name: decide_lost
 WITH decided AS (
@@ -80,7 +80,7 @@ WITH decided AS (
         'origin', CASE WHEN strpos(reply_to, '.') > 0 THEN split_part(reply_to, '.', 1) ELSE 'auth' END)
     FROM decided WHERE $5
 )
-SELECT execution_id FROM decided
+SELECT 1 FROM decided
 
 -- name: renew
 UPDATE executions e SET lease_until = clock_timestamp() + $4::interval

@@ -123,7 +123,7 @@ async def open_auth(settings: AuthSettings, transport: Transport) -> AsyncIterat
         passwords = await owned.enter_async_context(Passwords(settings.hash_threads))
         await transport.declare(names.base())
         await Integrators(database, ring).declare(transport, names)
-        logs = Logs(database)
+        logs = Logs(database, events=settings.events)
         executions = Executions(
             transport=transport,
             ledger=ledger,
@@ -152,7 +152,6 @@ async def open_auth(settings: AuthSettings, transport: Transport) -> AsyncIterat
             mails=Mails(database, ring, settings.post),
             logs=logs,
             tenant=settings.tenant_name,
-            events=settings.events,
         )
         health_watch = _Health(database, transport)
         signing_keys = SigningKeys(database, ring)
@@ -172,7 +171,6 @@ async def open_auth(settings: AuthSettings, transport: Transport) -> AsyncIterat
             logs=logs,
             ledger=ledger,
             ring=ring,
-            events=settings.events,
         )
         state = _state(settings, its, logins, signing_keys, health_watch.problems)
         housekeeping = Housekeeping(

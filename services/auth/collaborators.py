@@ -34,5 +34,3 @@ class Collaborators:
     logs: Logs
     tenant: str
     """What `create` scripts see as `user.tenant` (C§1.5)."""
-    events: bool
-    """Whether other teams are told what happened (`shared.events`)."""

@@ -98,9 +98,8 @@ class Logins:
         logs: Logs,
         ledger: Ledger,
         ring: KeyRing,
-        events: bool,
     ) -> None:
-        """`events`: other teams are told. `ring` keys the hash by which equal logins share one execution, or one denial."""
+        """`ring` keys the hash by which equal logins share one execution, or one denial."""
         self._users = users
         self._passwords = passwords
         self._shield = shield
@@ -108,7 +107,6 @@ class Logins:
         self._padding = padding
         self._logs = logs
         self._ledger = ledger
-        self._events = events
         self._flight_key = ring.keyed_hash_key("single-flight")
         self._flights: dict[bytes, asyncio.Future[LoginAnswer]] = {}
         self._denials: NegativeCache[Refused] = NegativeCache()
@@ -281,8 +279,7 @@ class Logins:
         connection = request.connection
         label = metrics.connection_label(connection.name)
         entry = self._entry(request, USER_IMPORTED, execution_id, None, profile.user_id)
-        if self._events:
-            entry = replace(entry, event=EventType.USER_IMPORTED)
+        entry = replace(entry, event=self._logs.told(EventType.USER_IMPORTED))
         if not connection.import_mode:
             refreshed = self._entry(request, "scv", execution_id, None, profile.user_id)
             return await self._users.refresh(connection, profile, execution_id, refreshed)
@@ -323,8 +320,8 @@ class Logins:
         text = answer.explained or (explanation(outcome) if outcome else "") or refused.description
         error = {"message": text, "oauthError": refused.error, "type": "oauth-authorization"}
         entry = self._entry(request, refused.log_type, answer.execution_id, text, user_id)
-        if self._events and (refused.counts_toward_lockout or isinstance(outcome, Denied)):
-            entry = replace(entry, event=EventType.LOGIN_DENIED)
+        if refused.counts_toward_lockout or isinstance(outcome, Denied):
+            entry = replace(entry, event=self._logs.told(EventType.LOGIN_DENIED))
         details = {"error": error} | ({} if result is None else console(result))
         return replace(entry, details=details)
 

@@ -41,7 +41,7 @@ WITH told AS (
     SELECT * FROM unnest($13::text[], $14::text[], $15::jsonb[])
 )
 {_INSERT}
-"""
+"""  # noqa: S608 - a constant
 _SELECT: Final = """
 SELECT l.*, c.name AS connection_name, k.name AS client_name FROM logs l
 LEFT JOIN connections c USING (connection_id) LEFT JOIN clients k USING (client_id)
@@ -68,7 +68,7 @@ class Entry:
     event: EventType | None = None
     """What other teams are told, in the same statement."""
 
-    def told(self) -> str:
+    def facts(self) -> str:
         """The event's data (`shared.events`)."""
         facts: dict[str, Any] = {
             "execution_id": None if self.execution_id is None else str(self.execution_id)
@@ -110,7 +110,7 @@ def _statement(entries: Sequence[Entry]) -> tuple[Any, ...]:
     events = (
         [str(one.event) for one in told],
         [one.connection_id for one in told],
-        [one.told() for one in told],
+        [one.facts() for one in told],
     )
     return (_INSERT_WITH_EVENTS, *columns, *events)
 
@@ -118,10 +118,18 @@ def _statement(entries: Sequence[Entry]) -> tuple[Any, ...]:
 class Logs:
     """Writes and reads the log."""
 
-    def __init__(self, database: Database) -> None:
-        """Writes are gathered: under load a line costs microseconds."""
+    def __init__(self, database: Database, *, events: bool = False) -> None:
+        """Writes are gathered: under load a line costs microseconds.
+
+        `events`: other teams are told what happened.
+        """
+        self._events = events
         self._database = database
         self._insert = Batcher(self._insert_all)
+
+    def told(self, event: EventType) -> EventType | None:
+        """What goes into an entry's `event`: nothing, where nobody is told."""
+        return event if self._events else None
 
     async def write(self, entry: Entry, *, wait: bool = True) -> None:
         """Write; the flow goes on when that is not possible, or takes long.

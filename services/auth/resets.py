@@ -214,7 +214,7 @@ class Resets:
             user_id=profile.user_id,
             user_name=profile.email,
             description="created with a new password, before the first login",
-            event=EventType.USER_IMPORTED if self._its.events else None,
+            event=self._its.logs.told(EventType.USER_IMPORTED),
         )
         await write(session, entry)
         return profile.user_id

@@ -219,7 +219,8 @@ class Tables:
             for row in found
         ]
 
-    def _record(self, own: Transaction, *columns: list[Any]) -> Rows:
+    def _record(self, own: Transaction, *given: Any) -> Rows:
+        *columns, _events = given
         asked: dict[UUID, tuple[Execution, str, bytes]] = {}
         for execution_id, attempt, outcome, result in zip(*columns, strict=True):
             row = self._see(own, execution_id)
@@ -239,7 +240,7 @@ class Tables:
         return [{"execution_id": execution_id} for execution_id in asked]
 
     def _decide_unrun(self, own: Transaction, *values: Any) -> Rows:
-        *binding, outcome, result = values
+        *binding, outcome, result, _events = values
         fresh = _unclaimed(*binding)
         self._await_writer(own, fresh.execution_id)
         row = self._see(own, fresh.execution_id) or fresh
@@ -250,7 +251,7 @@ class Tables:
         return [{"?column?": 1}]
 
     def _decide_lost(
-        self, own: Transaction, execution_id: UUID, outcome: str, result: bytes, _most: int
+        self, own: Transaction, execution_id: UUID, outcome: str, result: bytes, *_limits: int
     ) -> Rows:
         now, row = self.clock(), self._see(own, execution_id)
         if row is None or not row.may_be_lost(now):
@@ -311,7 +312,8 @@ class Tables:
         due.sort(key=lambda row: row.lease_until or now)
         names = ("execution_id", "connection_id", "revision", "action", "attempt", "deadline")
         return [
-            {name: getattr(row, name) for name in names} for row in self._lock_free(own, due, limit)
+            {name: getattr(row, name) for name in (*names, "reply_to")}
+            for row in self._lock_free(own, due, limit)
         ]
 
     def _lock_free(self, own: Transaction, due: list[Execution], limit: int) -> list[Execution]:

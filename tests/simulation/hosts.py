@@ -31,6 +31,7 @@ from services.script_worker.app import Worker
 from services.script_worker.bundle import Bundle
 from services.script_worker.consumer import Consumer
 from services.script_worker.execution import Collaborators, execute
+from services.script_worker.integrators import Integrators
 from services.script_worker.leases import Leases
 from services.script_worker.pool import Run
 from services.script_worker.revisions import Revisions
@@ -281,6 +282,7 @@ class WorkerHost(Host):
                 revisions=Revisions(database, world.ring),
                 pool=pool,
                 ring=world.ring,
+                integrators=Integrators(database, world.ring),
                 database=database,
             )
             await self.transport.declare(world.names.base())

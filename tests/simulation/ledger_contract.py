@@ -158,13 +158,22 @@ class Comparison:
         worker, text = random.choice(WORKERS), random.randbytes(4)
         bound = ("con_" + "a" * 16, "0" * 32, "login")
         rows = [(each, *bound, self._idempotent[each], self._due(), "replica") for each in some]
-        unrun = [one, *bound, self._idempotent[one], self._deadline, "replica", "expired", text]
+        unrun = [
+            one,
+            *bound,
+            self._idempotent[one],
+            self._deadline,
+            "replica",
+            "expired",
+            text,
+            False,
+        ]
         given: dict[str, list[Any]] = {
             "claim": [*map(list, zip(*rows, strict=True)), worker, LEASE],
             "claim_existing": [one, worker, LEASE, MAX_ATTEMPTS],
-            "record": [some, attempts, ["denied"] * len(some), [text] * len(some)],
+            "record": [some, attempts, ["denied"] * len(some), [text] * len(some), False],
             "decide_unrun": unrun,
-            "decide_lost": [one, "indeterminate", text, MAX_ATTEMPTS],
+            "decide_lost": [one, "indeterminate", text, MAX_ATTEMPTS, False],
             "renew": [some, attempts, worker, LEASE],
             "unpublished": [timedelta(seconds=random.choice([0, 5])), 10],
             "lost": [MAX_ATTEMPTS, 10],
