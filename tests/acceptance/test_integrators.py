@@ -7,9 +7,11 @@ import json
 import os
 import secrets
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,11 +22,15 @@ from aiormq.exceptions import ChannelAccessRefused
 
 from services.auth.integrator_commands import definitions
 from services.auth.integrators import Integrators
+from services.script_worker.node_process import node_of_the_wheel
 from services.standalone.private_rabbitmq import PrivateRabbitMQ
 from shared import broker_rights
+from shared.events import EVENT
 from shared.sealing import KeyRing
 from shared.topology import Names
+from tests.conformance.server import CLIENTS
 from tests.processes import System, eventually, system
+from tests.servers import missing
 
 EXAMPLES = Path(__file__).parents[2] / "deploy" / "examples" / "queue"
 LOGIN = """function login(email, password, callback) {
@@ -65,21 +71,35 @@ class Installation:
         return key
 
     async def ask(
-        self, name: str, key: str, connection_id: str, *arguments: str, timeout: float = 20
+        self,
+        name: str,
+        key: str,
+        connection_id: str,
+        *arguments: str,
+        timeout: float = 20,
+        node: bool = False,
     ) -> dict[str, Any]:
         """The outcome that the example prints."""
         environment = {"TIMEOUT": str(timeout)}
         command = ["ask", connection_id, "login", json.dumps(arguments)]
-        printed = await self.example(name, key, command, environment)
+        printed = await self.example(name, key, command, environment, node=node)
         found: dict[str, Any] = json.loads(printed)
         return found
 
     async def example(
-        self, name: str, key: str, command: list[str], environment: dict[str, str]
+        self,
+        name: str,
+        key: str,
+        command: list[str],
+        environment: dict[str, str],
+        *,
+        node: bool = False,
     ) -> str:
         """What it prints."""
+        program = self._in_node() if node else [sys.executable, str(EXAMPLES / "integrator.py")]
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, str(EXAMPLES / "integrator.py"), *command),
+            *program,
+            *command,
             env={
                 "PATH": os.environ["PATH"],  # noqa: TID251 - handed on
                 "AMQP_URL": self.urls[name],
@@ -90,14 +110,27 @@ class Installation:
             cwd=self.folder,
             stdout=asyncio.subprocess.PIPE,
         )
-        printed, _ = await process.communicate()
+        try:
+            async with asyncio.timeout(60):
+                printed, _ = await process.communicate()
+        finally:
+            if process.returncode is None:
+                process.kill()
         assert 0 == process.returncode
         return printed.decode()
+
+    def _in_node(self) -> list[str]:
+        """Where amqplib is installed: Node looks beside the program."""
+        program = self.folder / "integrator.mjs"
+        if not program.exists():
+            program.write_text((EXAMPLES / "integrator.mjs").read_text())
+            (self.folder / "node_modules").symlink_to(CLIENTS / "node_modules")
+        return [str(node_of_the_wheel()), str(program)]
 
 
 @asynccontextmanager
 async def installed(
-    database_url: str, broker: PrivateRabbitMQ, folder: Path
+    database_url: str, broker: PrivateRabbitMQ, folder: Path, **settings: str
 ) -> AsyncIterator[Installation]:
     async with system(database_url, broker.url, folder) as its:
         names = Names(its.prefix)
@@ -109,8 +142,8 @@ async def installed(
                 found.account, "worker", broker_rights.worker(names).definitions("worker")
             ),
         )
-        await its.auth(AMQP_URL=auth)
-        await its.worker(AMQP_URL=worker)
+        await its.auth(None, AMQP_URL=auth, **settings)
+        await its.worker(AMQP_URL=worker, **settings)
         yield found
 
 
@@ -221,3 +254,75 @@ async def test_both_services_work_with_the_permissions_of_their_accounts(
 
 async def _logs_in(one: Installation, name: str) -> bool:
     return (await one.its.login(f"{name}@example.com")).status == 200
+
+
+async def test_both_examples_ask_and_are_told_what_happened_once_and_nothing_secret(
+    database_url: str, private_rabbitmq: PrivateRabbitMQ, tmp_path: Path, node_clients: Path
+) -> None:
+    assert CLIENTS == node_clients
+    async with installed(database_url, private_rabbitmq, tmp_path, TRICKLE_EVENTS="true") as one:
+        shop = await one.its.connect("shop", LOGIN)
+        bank = await one.its.connect("bank", LOGIN)
+        keys = {name: await one.integrator(name, shop) for name in ("billing", "crm")}
+
+        assert 200 == (await one.its.login("ada@example.com")).status
+        assert 403 == (await one.its.login("eve@example.com", "s3cret-guess")).status
+        assert 200 == (await one.its.login("bob@example.com", realm="bank")).status
+        ask = partial(one.ask, "billing", keys["billing"], shop, "cyd@example.com", node=True)
+        granted, denied, late = [await ask("pw"), await ask("no"), await ask("stall", timeout=1)]
+        await eventually(lambda: _told(one))
+        await _tell_again(one, shop)
+        environment = {"EVENTS": "8"}
+        in_python, in_node = [
+            (await one.example(name, keys[name], ["events"], environment, node=node)).splitlines()
+            for name, node in (("billing", False), ("crm", True))
+        ]
+
+    assert "cyd@example.com" == granted["value"]["email"]
+    assert ("denied", "wrong_password", "timed_out") == (
+        *(denied["kind"], denied["reason"]),
+        late["kind"],
+    )
+    for lines in (in_python, in_node):
+        events = [json.loads(line) for line in lines]
+        for each in lines:
+            EVENT.validate_json(each)
+        assert {
+            "user.imported": 1,
+            "login.denied": 1,
+            "execution.decided": 5,
+            "user.imported again": 1,
+        } == Counter(
+            "user.imported again" if each["event_id"] == AGAIN else each["type"] for each in events
+        )
+        assert {shop} == {each["connection_id"] for each in events}
+        assert bank not in str(events)
+        decided = [each["data"] for each in events if each["type"] == "execution.decided"]
+        assert Counter({"auth": 2, "billing": 3}) == Counter(each["origin"] for each in decided)
+        assert not [secret for secret in ('pw"', "s3cret", "eve@", "cyd@") if secret in str(lines)]
+
+
+AGAIN = "01890000-0000-4000-8000-000000000000"
+
+
+async def _told(one: Installation) -> bool:
+    return not await one.its.database.fetchval("SELECT count(*) FROM events")
+
+
+async def _tell_again(one: Installation, connection_id: str) -> None:
+    """One event three times under its id, as a replica does that lost its database in between."""
+    for _ in range(3):
+        await one.its.database.execute(
+            "INSERT INTO events (event_id, type, connection_id, data)"
+            " VALUES ($1, 'user.imported', $2, $3)",
+            *(AGAIN, connection_id, json.dumps({"user_id": "auth0|x"})),
+        )
+    await eventually(lambda: _told(one))
+
+
+@pytest.fixture(scope="session")
+def node_clients() -> Path:
+    """Where amqplib is installed."""
+    if not (CLIENTS / "node_modules" / "amqplib").exists():
+        missing("amqplib", FileNotFoundError("run ./dev test, which installs it"))
+    return CLIENTS
