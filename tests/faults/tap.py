@@ -21,7 +21,7 @@ from shared.amqp import open_transport
 from shared.errors import Unavailable
 from shared.sealing import Direction, KeyRing
 from shared.topology import Names
-from shared.transport import Delivery, Message, Queue, QueueBinding, Topology, Transport
+from shared.transport import Delivery, Exchange, Message, Queue, QueueBinding, Topology, Transport
 from tests.faults.accounting import Published
 from tests.faults.store import key_of
 
@@ -50,13 +50,25 @@ class Tap:
     async def start(self) -> None:
         """Bind, and consume from now on."""
         await self._transport.declare(self._names.base())
-        binding = QueueBinding(self._names.requests, self.queue)
-        await self._transport.declare(Topology(queues=(Queue(self.queue),), bindings=(binding,)))
-        await self._transport.consume(self.queue, prefetch=500, handler=self._take)
+        expired = f"{self.queue}.expired"
+        topology = Topology(
+            exchanges=(Exchange(expired, "fanout"),),
+            queues=(Queue(self.queue, dead_letter_exchange=expired), Queue(expired)),
+            bindings=(
+                QueueBinding(self._names.requests, self.queue),
+                QueueBinding(expired, expired),
+            ),
+        )
+        await self._transport.declare(topology)
+        # Requests expire, here too while the broker restarts; dead letters do not.
+        for queue in (self.queue, expired):
+            await self._transport.consume(queue, prefetch=500, handler=self._take)
 
     def _take(self, delivery: Delivery) -> None:
         delivery.ack()
         message = delivery.message
+        if not message.body:
+            return  # a replica's probe of a broker that blocked it
         request = decode(message.body)
         if request.execution_id in self.published:
             return
