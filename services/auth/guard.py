@@ -12,7 +12,8 @@ Rule 1: known, unknown and migrated users are counted alike, or the limits would
 Rule 2: what reaches the legacy store is charged before it does, and given back unless it was
 denied: however many come at once, the store sees no more than the budget.
 Rule 3: a failure never counts: an outage locks nobody out.
-Rule 4: a right password empties what was counted for its identifier.
+Rule 4: a right password empties what was counted for its identifier, unless that was used up
+before it was found to be right.
 """
 
 from __future__ import annotations
@@ -102,6 +103,7 @@ class Attempt:
     changed_at: float | None
     """When the identifier last got a new password, by the loop's clock."""
     _reserved: bool = field(default=False)
+    _own_address: bool = field(default=False)
     _overlooked: Charge | None = field(default=None)
     """A budget that is used up, and did not keep this user out."""
 
@@ -111,6 +113,7 @@ class Attempt:
         `own_address`: this user logged in from there the last time, and is not kept out by what
         others do elsewhere.
         """
+        self._own_address, self._overlooked = own_address, None
         for charge in self._charges:
             wait = charge.budget.wait(self._seen.get(charge.key, EMPTY))
             if not wait:
@@ -118,6 +121,15 @@ class Attempt:
             if not (own_address and charge.budget.name == "lockout"):
                 raise limited(charge, wait)
             self._overlooked = charge
+
+    async def admit_again(self) -> None:
+        """After a right password was verified here. Raises Limited.
+
+        However many guesses come at once, those beyond the budget must not find it.
+        """
+        if self._charges:
+            self._seen = await self._budgets.look([charge.key for charge in self._charges])
+            self.admit(own_address=self._own_address)
 
     async def denied(self) -> None:
         """Count a denial. Raises Limited when there was one too many, or was before."""

@@ -145,16 +145,19 @@ class Logins:
         found = await self._users.credentials(connection.connection_id, request.identifier)
         attempt.admit(own_address=found is not None and found.user.last_ip == ip)
         if found is not None and found.password_hash is not None:
-            answer = await self._locally(request, found.user, found.password_hash)
+            answer = await self._locally(request, found.user, found.password_hash, attempt)
             return await _counted(attempt, answer)
         if connection.custom_database:
             return await self._shared(request, attempt)
         await self._passwords.burn(request.password)
         return await _counted(attempt, Refused(UNKNOWN_USER))
 
-    async def _locally(self, request: LoginRequest, user: User, password_hash: str) -> LoginAnswer:
+    async def _locally(
+        self, request: LoginRequest, user: User, password_hash: str, attempt: Attempt
+    ) -> LoginAnswer:
         if not await self._passwords.verify(password_hash, request.password):
             return Refused(WRONG_CREDENTIALS)
+        await attempt.admit_again()
         if is_foreign(password_hash):
             ours = await self._passwords.hash(request.password)
             await self._users.replace_hash(user.user_id, password_hash, ours)

@@ -150,6 +150,20 @@ async def test_guesses_from_where_a_user_comes_from_are_counted_all_the_same(sit
     assert (429, "too_many_attempts") == await shop.login(PASSWORD, at=HOME)
 
 
+async def test_however_many_come_at_once_one_beyond_the_budget_finds_no_password_kept_here(
+    site: Site,
+) -> None:
+    shop = await opening(site)
+    await shop.login(PASSWORD, at=OFFICE)
+    async with asyncio.TaskGroup() as tasks:
+        guesses = [tasks.create_task(shop.login(f"guess {number}")) for number in range(30)]
+        right = tasks.create_task(shop.login(PASSWORD))
+
+    assert 4 == [guess.result() for guess in guesses].count((403, "invalid_grant"))
+    assert (429, "too_many_attempts") == right.result()
+    assert (200, "") == await shop.login(PASSWORD, at=OFFICE)
+
+
 async def test_a_new_password_of_two_spellings_of_a_name_unblocks_it(site: Site) -> None:
     shop = await opening(site)
     for number in range(5):
