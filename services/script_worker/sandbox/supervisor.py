@@ -39,6 +39,8 @@ MAX_CONNECTS: Final = 500
 PER_SECONDS: Final = 10.0
 """A runner connects no more often than this: each costs the launcher some hundred microseconds."""
 MAX_PENDING: Final = 64
+_UNREADABLE: Final = (OSError, ValueError, OverflowError, StopIteration)
+"""What reading a script's memory and descriptors may raise, whatever it handed us."""
 
 _KINDS: Final = {
     b"TCP": socket.SOCK_STREAM,
@@ -86,9 +88,11 @@ class Supervisor:
         self._tell = tell
         self._runners: dict[int, Supervised] = {}
         self._granted: dict[int, Grant] = {}
+        self._awaited: dict[int, socket.socket] = {}
 
     def adopt(self, pid: int, channel: socket.socket) -> None:
         """Take the listener that a new child sends over `channel`, and close that."""
+        self._awaited[pid] = channel
         self._watch.add(channel.fileno(), lambda _: self._introduce(pid, channel))
 
     def grant(self, pid: int, grant: Grant) -> None:
@@ -100,6 +104,8 @@ class Supervisor:
     def dismiss(self, pid: int) -> None:
         """It has ended."""
         self._granted.pop(pid, None)
+        if (channel := self._awaited.get(pid)) is not None:
+            self._introduce(pid, channel)  # what it sent before it died is ours to close
         runner = self._runners.pop(pid, None)
         if runner is None:
             return
@@ -110,10 +116,12 @@ class Supervisor:
         os.close(runner.listener)
 
     def _introduce(self, pid: int, channel: socket.socket) -> None:
+        del self._awaited[pid]
         self._watch.remove(channel.fileno())
         descriptors: list[int] = []
         with channel, suppress(OSError):
-            _, descriptors, _, _ = socket.recv_fds(channel, 64, 1, socket.MSG_CMSG_CLOEXEC)
+            flags = socket.MSG_CMSG_CLOEXEC | socket.MSG_DONTWAIT
+            _, descriptors, _, _ = socket.recv_fds(channel, 64, 1, flags)
         if not descriptors:
             return  # it ended before it was confined
         runner = Supervised(pid, descriptors[0], self._granted.get(pid))
@@ -143,7 +151,7 @@ class Supervisor:
                 self._respond(runner, asked, flags=_CONTINUE)
             else:
                 self._respond(runner, asked, error=errno.EPERM)
-        except (OSError, ValueError, StopIteration):
+        except _UNREADABLE:
             self._respond(runner, asked, error=errno.EACCES)
         return True
 
@@ -210,14 +218,16 @@ class Supervisor:
     def _hand_over(self, runner: Supervised, asked: _Asked, ours: socket.socket) -> int:
         """Put our socket in the place of theirs; an errno, 0 if it went well."""
         number = asked.arguments[0] & 0xFFFFFFFF
-        _, flags = _descriptor(asked)
-        request = struct.pack(
-            "=QIIII", asked.id, _SETFD, ours.fileno(), number, flags & os.O_CLOEXEC
-        )
         try:
+            _, flags = _descriptor(asked)  # closed meanwhile, it may be, or its process gone
+            request = struct.pack(
+                "=QIIII", asked.id, _SETFD, ours.fileno(), number, flags & os.O_CLOEXEC
+            )
             fcntl.ioctl(runner.listener, ADD, request)
         except OSError as error:
             return error.errno or errno.EACCES
+        except _UNREADABLE:
+            return errno.EACCES
         return 0
 
     def _respond(

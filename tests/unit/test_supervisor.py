@@ -1,0 +1,149 @@
+"""The launcher's supervisor, against children that do what no honest program does."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from services.script_worker.sandbox import seccomp
+from services.script_worker.sandbox.confinement import Confinement
+from services.script_worker.sandbox.egress import Grant, Policy
+from services.script_worker.sandbox.landlock import Files
+from services.script_worker.sandbox.levels import Pieces
+from services.script_worker.sandbox.supervisor import Supervisor
+from services.script_worker.sandbox.syscalls import NUMBERS
+from services.script_worker.sandbox.watching import Watch
+
+WITHIN = 30.0
+NOWHERE = 2**64 - 16
+"""An address that no file offset can hold, as `/proc/<pid>/mem` would need one."""
+
+
+def _descriptors() -> list[str]:
+    return sorted(os.listdir("/proc/self/fd"))  # noqa: PTH208 - names
+
+
+def _supervisor(watch: Watch) -> Supervisor:
+    machine = seccomp.machine()
+    assert machine is not None
+    return Supervisor(watch, Policy(), NUMBERS[machine]["connect"], lambda *_: None)
+
+
+def _outcome(does: Callable[[], int], meanwhile: Callable[[], None] = lambda: None) -> int:
+    """What a supervised child's `does` returns; `meanwhile` is called here, again and again."""
+    watch, told = Watch(), bytearray()
+    supervisor = _supervisor(watch)
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        number = 255
+        try:
+            Confinement(Pieces(seccomp=True, supervised=True), Files()).apply(theirs)
+            number = does()
+        finally:
+            os.write(writer, bytes([number]))
+            os._exit(0)
+    os.close(writer)
+    theirs.close()
+    supervisor.grant(child, Grant())
+    supervisor.adopt(child, ours)
+    watch.add(reader, lambda _: told.extend(os.read(reader, 1) or b"\xff"))
+    until = time.monotonic() + WITHIN
+    try:
+        while not told and time.monotonic() < until:
+            watch.handle(watch.wait(50))
+            meanwhile()
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        supervisor.dismiss(child)
+        os.close(reader)
+    return told[0]
+
+
+def _errno_of_connect(descriptor: int, address: int) -> int:
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.connect(descriptor, ctypes.c_void_p(address), 16)
+    return ctypes.get_errno()
+
+
+@contextmanager
+def _full() -> Iterator[tuple[socket.socket, int]]:
+    """A port that takes no connection until somebody accepts: the next one is under way."""
+    with socket.socket() as listening, socket.socket() as first, socket.socket() as second:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(0)
+        port = listening.getsockname()[1]
+        first.connect(("127.0.0.1", port))
+        second.settimeout(0)
+        second.connect_ex(("127.0.0.1", port))
+        yield listening, port
+
+
+needs_seccomp = pytest.mark.skipif(seccomp.machine() is None, reason="no table of syscalls here")
+
+
+@needs_seccomp
+def test_a_connect_to_what_is_no_memory_is_refused_and_ends_nobody_else() -> None:
+    def connect() -> int:
+        with socket.socket() as asking:
+            return _errno_of_connect(asking.fileno(), NOWHERE)
+
+    assert errno.EACCES == _outcome(connect)
+
+
+@needs_seccomp
+def test_a_descriptor_that_is_closed_while_its_connect_is_under_way_ends_nobody_else() -> None:
+    began = time.monotonic()
+    with _full() as (listening, port):
+        listening.settimeout(0)
+
+        def connect() -> int:
+            asking, seen = socket.socket(), list[int]()
+            descriptor = asking.detach()
+            address = ctypes.create_string_buffer(
+                b"\x02\x00" + port.to_bytes(2, "big") + bytes((127, 0, 0, 1)) + bytes(8), 16
+            )
+            place = ctypes.addressof(address)
+            waiting = threading.Thread(
+                target=lambda: seen.append(_errno_of_connect(descriptor, place))
+            )
+            waiting.start()
+            time.sleep(0.3)
+            os.close(descriptor)
+            waiting.join()
+            return seen[0]
+
+        def accept() -> None:
+            if time.monotonic() - began > 1:
+                try:
+                    listening.accept()[0].close()
+                except BlockingIOError:
+                    return
+
+        assert errno.ENOENT == _outcome(connect, accept)
+
+
+def test_what_a_child_sent_before_it_died_is_closed_with_it() -> None:
+    watch = Watch()
+    supervisor = _supervisor(watch)
+    before = _descriptors()
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    supervisor.adopt(4_000_000, ours)
+    with theirs:
+        socket.send_fds(theirs, [b"listener"], [0])
+    events = watch.wait(0)  # seen together with its death, which is handled first
+    supervisor.dismiss(4_000_000)
+    watch.handle(events)
+
+    assert before == _descriptors()
