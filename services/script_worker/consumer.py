@@ -74,6 +74,8 @@ class Consumer:
         self._group: asyncio.TaskGroup | None = None
         self._changed = asyncio.Event()
         self._draining = False
+        self._left = False
+        self._untaken: list[Delivery] = []
 
     @property
     def ready(self) -> bool:
@@ -106,6 +108,8 @@ class Consumer:
         self._changed.set()
         for queue in list(self._consumed):
             await self._stop(queue)
+        self._left = True
+        self._give_back()
         while self._tasks:
             await asyncio.wait(set(self._tasks))
 
@@ -177,9 +181,13 @@ class Consumer:
             return  # it was left, and is gone already
         self._consumed[queue] = _Consumed(wanted.prefetch, subscription)
         log.info("queue.consumed", queue=queue, prefetch=wanted.prefetch)
+        if self._draining:  # which may have gone through the queues before this one was among them
+            await self._stop(queue)
 
     async def _stop(self, queue: str) -> None:
-        consumed = self._consumed.pop(queue)
+        consumed = self._consumed.pop(queue, None)
+        if consumed is None:
+            return  # a drain and a look may both want it to end
         await consumed.subscription.cancel()
         log.info("queue.left", queue=queue)
 
@@ -189,12 +197,21 @@ class Consumer:
 
     def _take(self, delivery: Delivery) -> None:
         if self._group is None or self._draining:
-            delivery.requeue()
+            # Given back while we still consume, it would come again at once, and once more, until
+            # the delivery limit buries it.
+            self._untaken.append(delivery)
+            if self._left:
+                self._give_back()
             return
         arrived = asyncio.get_running_loop().time()
         task = self._group.create_task(self._settle(delivery, arrived), name="execution")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def _give_back(self) -> None:
+        for delivery in self._untaken:
+            delivery.requeue()
+        self._untaken.clear()
 
     async def _settle(self, delivery: Delivery, arrived: float) -> None:
         try:

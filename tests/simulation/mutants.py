@@ -171,7 +171,7 @@ MUTANTS: Final = (
     ),
     _mutant(
         "a draining worker acks what it does not take", "I2",
-        Consumer._take, "delivery.requeue()", "delivery.ack()", rare=True,
+        Consumer._give_back, "delivery.requeue()", "delivery.ack()", rare=True,
     ),
     _mutant(
         "a hurried drain acks what it breaks off", "I2",
