@@ -183,6 +183,8 @@ class AmqpSubscription:
 
         `settler` settles where the generation has no lane.
         """
+        if self.cancelled:
+            return
         channel, lane = generation.channel, generation.lane
         queue = self._queue if self._bindings is None else await self._fresh_queue(channel)
 
@@ -201,6 +203,8 @@ class AmqpSubscription:
         if lane is not None:
             lane.consume(self._tag, take)
         await channel.basic_consume(queue, deliver, consumer_tag=self._tag)
+        if self.cancelled:  # meanwhile, when there was nothing to cancel yet
+            await self.cancel()
 
     async def cancel(self) -> None:
         """Take no new deliveries; those in hand may still be settled."""

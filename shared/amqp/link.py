@@ -136,7 +136,6 @@ class Link:
         self._restart.set()
 
     async def _until_lost(self, generation: Generation) -> None:
-        self._restart.clear()
         lost = asyncio.get_running_loop().create_task(generation.lost())
         asked = asyncio.get_running_loop().create_task(self._restart.wait())
         try:
@@ -146,6 +145,7 @@ class Link:
             asked.cancel()
 
     async def _connect(self, number: int) -> Generation:
+        self._restart.clear()  # from now on it is about this one, while it is set up too
         try:
             kind = TappedConnection if self._fast else aio_pika.Connection
             connection = await aio_pika.connect(

@@ -11,6 +11,8 @@ import pytest
 import uvloop
 
 from shared.amqp import open_transport
+from shared.amqp.link import Generation, Link
+from shared.beside import beside
 from shared.errors import Unavailable
 
 TRIES = 20
@@ -44,3 +46,20 @@ async def _keep_busy() -> None:
 def _hang_up(listening: socket.socket) -> None:
     for _ in range(TRIES):
         listening.accept()[0].close()
+
+
+async def test_a_consumer_that_the_broker_cancels_during_the_set_up_is_set_up_again(
+    amqp_url: str,
+) -> None:
+    again = asyncio.Event()
+
+    async def set_up(generation: Generation) -> None:
+        if generation.number == 1:
+            link.restart()
+        else:
+            again.set()
+
+    link = Link(amqp_url, "test", set_up, fast=True)
+    await link.first()
+    async with beside(link.run(), "link"), asyncio.timeout(20):
+        await again.wait()

@@ -529,3 +529,31 @@ async def test_tls_goes_through_our_transport_too() -> None:
 
     assert HEARTBEAT == heard
     assert tap.stream is reader
+
+
+async def test_a_consumer_that_is_cancelled_while_its_link_is_set_up_again_stays_cancelled(
+    bench: Bench,
+) -> None:
+    transport, taken, never = await prepared(bench), Inbox(), Inbox()
+    queue, told, tasks = bench.names.request_queue(CONNECTION), asyncio.Event(), set()
+
+    def cancel_the_other(delivery: Delivery) -> None:
+        taken(delivery)
+        if delivery.redelivered:  # so the link is being set up again, one consumer after the other
+            tasks.add(asyncio.get_running_loop().create_task(other.cancel()))
+
+    async def reconnected() -> None:
+        told.set()
+
+    transport.on_reconnect(reconnected)
+    await transport.consume(bench.names.orphans, prefetch=1, handler=cancel_the_other)
+    other = await transport.consume(queue, prefetch=10, handler=never)
+    await transport.publish(bench.names.replies, "nobody", message(), within=WITHIN)
+    await taken.next()
+    await bench.cut(transport)
+    await taken.next()
+    async with asyncio.timeout(20):
+        await told.wait()
+    await asyncio.wait(tasks)
+
+    assert QueueFacts(consumers=0, waiting=0) == await transport.look(queue)
