@@ -31,7 +31,8 @@ LEASE: Final = timedelta(seconds=5)
 NOTES_GATHER: Final = 0.05
 """Seconds; far below the second that the outbox waits for a note."""
 _REMEMBERED: Final = 50_000
-"""Claims of ours that we remember, to tell an unknown commit from a copy of a running one."""
+"""Undecided claims of ours that we remember, to tell an unknown commit from a copy of a running
+one. Far above what is in hand at once: those that are left had their leases lost."""
 _SQL: Final = load_queries("shared", "ledger.sql")
 
 
@@ -165,7 +166,9 @@ class Ledger:
 
     async def record(self, result: ExecutionResult) -> bool:
         """Write the outcome of our claim; False when somebody else decided (I1)."""
-        if await self._records(result):
+        recorded = await self._records(result)
+        self._granted.pop((result.execution_id, result.attempt), None)  # it is decided
+        if recorded:
             return True
         # The statement may have committed before its link dropped: then it is our own outcome.
         rows = await self.read([result.execution_id])

@@ -213,6 +213,21 @@ async def test_a_claim_whose_commit_was_never_heard_of_is_ours(url: str) -> None
         assert isinstance(await ledger.claim(request, HERE), Held)
 
 
+async def test_a_claim_that_runs_is_remembered_however_many_others_are_decided_meanwhile(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.ledger._REMEMBERED", 3)
+    async with opened(url) as (database, ledger):
+        long = request_for(database, Action.CREATE)
+        await ledger.claim(long, HERE)
+        for _ in range(5):
+            other = request_for(database)
+            await ledger.claim(other, HERE)
+            assert await ledger.record(result_of(other, 1))
+
+        assert isinstance(await ledger.claim(long, HERE), Held)
+
+
 async def test_an_effect_is_applied_once_however_many_ask(url: str) -> None:
     """I8, in transactions that run at the same time."""
     async with opened(url) as (database, ledger):
