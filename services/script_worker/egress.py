@@ -74,6 +74,8 @@ class EgressRules:
 @dataclass(slots=True)
 class _Known:
     asked: float = float("-inf")
+    asking: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Who comes meanwhile waits for the answer, instead of taking there being none for one."""
     seen: dict[str, float] = field(default_factory=dict)
     """Addresses, by when they were last answered."""
 
@@ -122,14 +124,17 @@ class Egress:
     async def _resolve(self, host: str) -> None:
         loop = asyncio.get_running_loop()
         known = self._names.setdefault(host, _Known())
-        if loop.time() - known.asked < FRESH:
-            return
-        known.asked = loop.time()
-        for address in await _lookup(host):
-            known.seen[address] = loop.time()
-        known.seen = {
-            address: seen for address, seen in known.seen.items() if loop.time() - seen < REMEMBERED
-        }
+        async with known.asking:
+            if loop.time() - known.asked < FRESH:
+                return
+            for address in await _lookup(host):
+                known.seen[address] = loop.time()
+            known.asked = loop.time()
+            known.seen = {
+                address: seen
+                for address, seen in known.seen.items()
+                if loop.time() - seen < REMEMBERED
+            }
 
 
 async def _lookup(host: str) -> Sequence[str]:

@@ -115,7 +115,8 @@ def test_what_comes_to_a_draining_worker_waits_for_the_others_and_is_not_buried(
         await running
         waiting = broker.facts(NAMES.request_queue("two"))
         buried = broker.facts(NAMES.dead)
-        assert waiting is not None and buried is not None
+        assert waiting is not None
+        assert buried is not None
         return waiting.waiting, buried.waiting
 
     assert (1, 0) == uvloop.run(drained())
