@@ -23,6 +23,7 @@ from aiormq.exceptions import ChannelAccessRefused
 from services.auth.integrator_commands import definitions
 from services.auth.integrators import Integrators
 from services.script_worker.node_process import node_of_the_wheel
+from services.standalone.http_client import call
 from services.standalone.private_rabbitmq import PrivateRabbitMQ
 from shared import broker_rights
 from shared.events import EVENT
@@ -240,9 +241,20 @@ async def _nothing(message: aio_pika.abc.AbstractIncomingMessage) -> None:
 async def test_both_services_work_with_the_permissions_of_their_accounts(
     database_url: str, private_rabbitmq: PrivateRabbitMQ, tmp_path: Path
 ) -> None:
-    async with installed(database_url, private_rabbitmq, tmp_path) as one:
+    """Also where connections share lanes, come and go."""
+    settings = {"TRICKLE_OWN_QUEUES": "1"}
+    async with installed(database_url, private_rabbitmq, tmp_path, **settings) as one:
         await one.its.connect("shop", LOGIN)
+        bank = await one.its.connect("bank", LOGIN)
         assert 200 == (await one.its.login("ada@example.com")).status
+        assert 200 == (await one.its.login("bob@example.com", realm="bank")).status
+        places = await one.its.database.fetch(
+            "SELECT connection_id FROM connections WHERE lane >= 0"
+        )
+        assert [bank] == [row["connection_id"] for row in places]
+
+        path = f"{one.its.url}/api/v2/connections/{bank}"
+        assert 202 == (await call("DELETE", path, bearer=one.its.bearer)).status
 
         await asyncio.to_thread(private_rabbitmq.control, "close_all_connections", "again")
         await eventually(lambda: _logs_in(one, "eve"), within=60)
