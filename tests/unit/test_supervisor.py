@@ -15,8 +15,8 @@ from contextlib import contextmanager
 import pytest
 
 from services.script_worker.sandbox import seccomp
-from services.script_worker.sandbox.confinement import Confinement
-from services.script_worker.sandbox.egress import Grant, Policy
+from services.script_worker.sandbox.confinement import Confinement, Order, policy_of
+from services.script_worker.sandbox.egress import Endpoint, Grant, Policy, Verdict
 from services.script_worker.sandbox.landlock import Files
 from services.script_worker.sandbox.levels import Pieces
 from services.script_worker.sandbox.supervisor import Supervisor
@@ -147,3 +147,22 @@ def test_what_a_child_sent_before_it_died_is_closed_with_it() -> None:
     watch.handle(events)
 
     assert before == _descriptors()
+
+
+def test_a_service_that_is_named_by_this_machine_s_other_address_is_refused_at_loopback_too() -> (
+    None
+):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as routed:
+        try:
+            routed.connect(("192.0.2.1", 9))  # sends nothing
+        except OSError:
+            pytest.skip("this machine has no address but loopback")
+        other = routed.getsockname()[0]
+    loopback = Endpoint.of("127.0.0.1", 5432)
+
+    def verdict(order: Order) -> Verdict:
+        return policy_of(order).judge(loopback, Grant(), local=True)
+
+    assert Verdict.OWN_SERVICE == verdict(Order("/node", own=((other, 5432),)))
+    assert Verdict.ALLOWED == verdict(Order("/node", own=(("203.0.113.7", 5432),)))
+    assert Verdict.ALLOWED == verdict(Order("/node", own=((other, 5432),), shared=((other, 5432),)))

@@ -20,10 +20,17 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from services.script_worker.sandbox import landlock, seccomp
-from services.script_worker.sandbox.egress import DNS_PORT, Policy, endpoints, resolvers_of
+from services.script_worker.sandbox.egress import (
+    DNS_PORT,
+    Endpoint,
+    Policy,
+    endpoints,
+    resolvers_of,
+)
 from services.script_worker.sandbox.files import program_files, system_files
 from services.script_worker.sandbox.landlock import Files
 from services.script_worker.sandbox.levels import Pieces
+from services.script_worker.sandbox.supervisor import is_local
 
 MAX_DESCRIPTORS: Final = 256
 """That a runner may have open: numbers are below it."""
@@ -136,9 +143,12 @@ def policy_of(order: Order) -> Policy:
     text = ""
     with suppress(OSError, UnicodeDecodeError):
         text = resolv_conf.read_text()
+    own, shared = endpoints(order.own), endpoints(order.shared)
+    # On this machine, by whatever name, it may answer at the loopback address too.
+    here = {Endpoint.of("127.0.0.1", each.port) for each in own - shared if is_local(each)}
     return Policy(
-        own=endpoints(order.own),
-        shared=endpoints(order.shared),
+        own=own | here,
+        shared=shared,
         refused=tuple(ip_network(each) for each in order.refused),
         ports=None if order.ports is None else frozenset(order.ports),
         resolvers=resolvers_of(text),
