@@ -109,7 +109,7 @@ _RESULTS: Final[dict[FailureKind, Refusal]] = {
         FAILURE, result="contract_violation", trips_breaker=False
     ),
     FailureKind.TIMED_OUT: replace(FAILURE, result="script_timeout"),
-    FailureKind.EXPIRED: replace(FAILURE, result="expired"),
+    FailureKind.EXPIRED: replace(FAILURE, result="expired", trips_breaker=False),  # our queue's
     FailureKind.CRASHED: replace(FAILURE, result="crashed"),
     FailureKind.OUT_OF_MEMORY: replace(FAILURE, result="out_of_memory"),
     FailureKind.EGRESS_DENIED: replace(FAILURE, result="egress_denied", trips_breaker=False),
