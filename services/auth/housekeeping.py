@@ -225,7 +225,8 @@ class Housekeeping:
             delivery.ack()
             return
         waited_for = result.deadline + LATE - self._database.now()
-        await asyncio.sleep(max(waited_for.total_seconds(), 0))
+        with metrics.ORPHANS_HELD.track_inprogress():
+            await asyncio.sleep(max(waited_for.total_seconds(), 0))
         first = await self._ledger.mark_applied(result.execution_id)
         metrics.REPLIES.labels("orphan" if first else "duplicate").inc()
         delivery.ack()

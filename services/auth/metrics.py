@@ -72,6 +72,9 @@ EVENTS: Final = Counter(
     "Events of the outbox: told, failed (told later), dropped after a day.",
     ["result"],
 )
+ORPHANS_HELD: Final = Gauge(
+    "auth_orphans_held", "Orphaned results that wait until nobody can be waiting for them."
+)
 REPUBLISHED: Final = Counter("auth_results_republished_total", "Results the outbox published.")
 
 BREAKER_STATE: Final = Gauge(

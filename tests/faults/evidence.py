@@ -24,6 +24,7 @@ MOST_SESSIONS: Final = 10
 """Database sessions of one replica: its pool, and two that are being replaced."""
 _IDLE_METRICS: Final = (
     "auth_script_rpc_in_flight",
+    "auth_orphans_held",
     "auth_password_hash_queue_depth",
     "script_worker_leases",
     'script_worker_slots{state="busy"}',
