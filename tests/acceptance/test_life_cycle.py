@@ -108,7 +108,7 @@ async def test_the_only_worker_may_restart_too(
 ) -> None:
     """Requests wait for the next one, for a grace (`TRICKLE_WORKER_GRACE`)."""
     async with system(database_url, amqp_url, tmp_path) as its:
-        await its.auth()
+        await its.auth(TRICKLE_WORKER_GRACE="30")
         await its.connect("shop", LOGIN, import_mode=False)
         old = await its.worker()
         async with loaded(its.client_id, its.url) as load:
