@@ -168,6 +168,7 @@ def test_every_single_change(running: Running, put: Put) -> None:
         running.put(put, every[number : number + AT_ONCE])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("put", PUTS)
 @BOUNDED
 @given(given_=st.lists(hostile(), min_size=4, max_size=8))
