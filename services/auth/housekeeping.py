@@ -23,6 +23,7 @@ import structlog
 from pydantic import BaseModel, ValidationError
 
 from services.auth import metrics
+from services.auth.connections import MAX_SCRIPT_SECONDS
 from services.auth.executions import LATE
 from shared.contracts import (
     SCHEMA_VERSION,
@@ -224,10 +225,17 @@ class Housekeeping:
             log.warning("orphan.unreadable", size=len(delivery.message.body), next="dropped")
             delivery.ack()
             return
-        waited_for = result.deadline + LATE - self._database.now()
+        # No deadline of ours is further away; anybody's own must not keep a place for ever (I11).
+        most = timedelta(seconds=MAX_SCRIPT_SECONDS)
+        waited_for = min(result.deadline - self._database.now(), most) + LATE
         with metrics.ORPHANS_HELD.track_inprogress():
             await asyncio.sleep(max(waited_for.total_seconds(), 0))
-        first = await self._ledger.mark_applied(result.execution_id)
+        try:
+            first = await self._ledger.mark_applied(result.execution_id)
+        except Undecodable:  # an id outside the ledger's window
+            metrics.REPLIES.labels("unreadable").inc()
+            delivery.ack()
+            return
         metrics.REPLIES.labels("orphan" if first else "duplicate").inc()
         delivery.ack()
 
