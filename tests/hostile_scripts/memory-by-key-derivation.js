@@ -1,6 +1,5 @@
 // attack: let scrypt take gigabytes
-// outcome: script_error
-// detail: called_back_error
+// outcome: any
 function login(email, password, callback) {
   require('crypto').scrypt(password, 'salt', 64, { N: 2 ** 21, r: 8, maxmem: 2 ** 40 }, callback);
 }

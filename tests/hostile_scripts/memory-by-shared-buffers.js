@@ -1,7 +1,5 @@
 // attack: take memory that is shared, which no heap limit counts
-// outcome: script_error
-// detail: called_back_error
-// message: llocat
+// outcome: any
 function login(email, password, callback) {
   const all = [];
   try {

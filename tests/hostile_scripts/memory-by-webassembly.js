@@ -1,7 +1,5 @@
 // attack: take memory through WebAssembly
-// outcome: script_error
-// detail: called_back_error
-// message: emory
+// outcome: any
 function login(email, password, callback) {
   const all = [];
   try {
