@@ -116,7 +116,11 @@ def test_the_asyncapi_document_has_what_a_reader_of_it_needs() -> None:
 
 def test_the_asyncapi_document_names_the_queues_that_are_declared() -> None:
     names = Names()
-    declared = {*names.base().queues, *names.connection("{connection_id}").queues}
+    declared = {
+        *names.base().queues,
+        *names.connection("{connection_id}").queues,
+        *names.integrator("{integrator}", ()).queues,
+    }
 
     told = {
         channel["address"]: channel["bindings"]["amqp"]["queue"]["x-arguments"]
