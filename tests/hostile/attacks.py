@@ -5,7 +5,7 @@ Headers, `// key: value`, in the first comment lines:
   needs              the isolation level below which it is not run: fs, fs+net, full
   deadline           seconds, 10 if it says nothing
   outcome, detail, reason, message (a pattern), value (JSON), came_to (JSON), violations, retires
-                     what is expected of its call; `any` where the attacked process may choose
+                     what is expected of its call; `any`, or `one|another`, where the process may choose
   then_...           the same of a second call, made when the first has its effect
   next_revision_value  of the same call by the connection's next revision
   console            how many lines the console has
@@ -101,12 +101,13 @@ class Expected:
                 yield f"{key}: {_listed(seen)} instead of {_listed(wanted)}"
 
     def _own_choice(self, key: str) -> bool:
-        return self.says.get("outcome") == "any" and key not in self.says
+        outcome = self.says.get("outcome", "")
+        return (outcome == "any" or "|" in outcome) and key not in self.says
 
     def _outcome(self, run: Run) -> Iterator[str]:
         outcome = outcome_of(run)
         wanted = self.says.get("outcome", "succeeded")
-        if wanted not in ("any", outcome["outcome"]):
+        if wanted != "any" and outcome["outcome"] not in wanted.split("|"):
             yield f"it came to {described(run)} instead of {wanted}"
         for key in ("detail", "reason"):
             if key in self.says and self.says[key] != outcome.get(key):

@@ -1,5 +1,5 @@
 // attack: reserve address space far above the limit, then fill it
-// outcome: any
+// outcome: script_error|out_of_memory
 function login(email, password, callback) {
   try {
     const buffer = new ArrayBuffer(0, { maxByteLength: 4e9 });

@@ -1,5 +1,5 @@
 // attack: take memory outside the heap, with Buffers that are written to
-// outcome: any
+// outcome: script_error|out_of_memory
 function login(email, password, callback) {
   const all = [];
   try {

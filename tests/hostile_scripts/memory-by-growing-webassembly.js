@@ -1,5 +1,5 @@
 // attack: let one WebAssembly memory grow page by page
-// outcome: any
+// outcome: script_error|out_of_memory
 function login(email, password, callback) {
   const memory = new WebAssembly.Memory({ initial: 1, maximum: 65536 });
   try {

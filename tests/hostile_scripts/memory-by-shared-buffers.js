@@ -1,5 +1,5 @@
 // attack: take memory that is shared, which no heap limit counts
-// outcome: any
+// outcome: script_error|out_of_memory
 function login(email, password, callback) {
   const all = [];
   try {

@@ -1,5 +1,5 @@
 // attack: take memory through WebAssembly
-// outcome: any
+// outcome: script_error|out_of_memory
 function login(email, password, callback) {
   const all = [];
   try {
