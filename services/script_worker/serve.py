@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack
 from functools import partial
+from typing import Final
 
 import structlog
 
@@ -22,6 +23,9 @@ from shared.telemetry import metrics_server
 from shared.tracing import traced
 
 log = structlog.get_logger(__name__)
+
+ENDS_WITHIN: Final = 5.0
+"""Seconds for the consumers to be cancelled at the broker: two, of two seconds each at most."""
 
 
 class ConsumerEnded(ServiceError):
@@ -81,5 +85,11 @@ async def work(worker: Worker, stop: Stop, budget: float) -> None:
         draining = tasks.create_task(worker.drain(budget), name="drain")
         hurried = tasks.create_task(stop.now.wait(), name="hurry")
         await asyncio.wait({draining, hurried}, return_when=asyncio.FIRST_COMPLETED)
+        if draining.done():
+            # It ends by itself. Cancelled while it cancels its consumers, the client would close
+            # the channel under it and every clean stop would look like a lost broker.
+            await asyncio.wait(
+                {running, hurried}, timeout=ENDS_WITHIN, return_when=asyncio.FIRST_COMPLETED
+            )
         for task in (draining, hurried, running):
             task.cancel()
