@@ -145,6 +145,9 @@ class _End(asyncio.Protocol):
 
     def release(self) -> None:
         """Hand on what is due."""
+        if self.other is not None and self.other.transport.is_closing():
+            self._held.clear()  # nobody takes it any more
+            self._bytes = 0
         now = asyncio.get_running_loop().time()
         while self._held and self._proxy.flowing and self._held[0][0] <= now and self.other:
             data = self._held.popleft()[1]
