@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ import pytest
 
 from services.script_worker.bundle import Bundle
 from services.script_worker.node_process import NodeCommand
-from services.script_worker.pool import LateViolation, Pool, PoolEvent, PoolLimits, Retired, Run
+from services.script_worker.pool import LateViolation, Pool, PoolEvent, Retired, Run
 from services.script_worker.verdicts import Value
 from shared.contracts import Action
 from tests.script_headers import headers, outcome_of, words
@@ -57,9 +58,13 @@ class Case:
         return Action(self.says.get("action", "login"))
 
     @property
+    def connection_id(self) -> str:
+        return f"con_{CORPUS.index(self.path):016d}"
+
+    @property
     def bundle(self) -> Bundle:
         return Bundle(
-            "con_" + "c" * 16,
+            self.connection_id,
             "0" * 32,
             {self.action: self.text},
             self.json("configuration", {}),
@@ -72,7 +77,7 @@ class Seen:
     """What the pool told of one case."""
 
     run: Run
-    events: list[PoolEvent] = field(default_factory=list)
+    events: list[Retired | LateViolation]
 
     @property
     def violations(self) -> set[str]:
@@ -80,26 +85,36 @@ class Seen:
         return {str(kind) for kind in [*late, *(broken.kind for broken in self.run.violations)]}
 
 
-async def perform(case: Case) -> Seen:
-    events: list[PoolEvent] = []
-    loop = asyncio.get_running_loop()
-    async with Pool(
-        NodeCommand.installed(), limits=PoolLimits(blanks=0), observe=events.append
-    ) as pool:
+@dataclass
+class Stage:
+    """One pool for the whole corpus; each script is a connection of its own on it."""
+
+    pool: Pool
+    events: list[PoolEvent]
+
+    async def perform(self, case: Case) -> Seen:
         # The deadline under test is the script's: a cold start under load is not its fault.
-        run = await pool.run(
+        deadline = asyncio.get_running_loop().time() + case.json("deadline", 10)
+        run = await self.pool.run(
             case.bundle,
             case.action,
             case.json("args", ["alice@example.com", "correct horse"]),
             context=case.json("context", {}),
-            deadline=loop.time() + case.json("deadline", 10),
+            deadline=deadline,
         )
         if case.words("violations") or case.words("retires"):
             await asyncio.sleep(LATE_WITHIN)
-        seen = Seen(run, [*events])
+        told = [one for one in self.events if isinstance(one, Retired | LateViolation)]
+        return Seen(run, [one for one in told if one.connection_id == case.connection_id])
+
+
+@pytest.fixture(scope="module")
+async def stage() -> AsyncIterator[Stage]:
+    events: list[PoolEvent] = []
+    async with Pool(NodeCommand.installed(), observe=events.append) as pool:
+        yield Stage(pool, events)
         pids = pool.pids()
     assert not any(map(exists, pids))
-    return seen
 
 
 def exists(pid: int) -> bool:
@@ -111,8 +126,8 @@ def test_the_corpus_is_there() -> None:
 
 
 @pytest.mark.parametrize("case", [*map(Case, CORPUS)], ids=lambda case: case.path.stem)
-async def test_a_script_comes_to_what_it_says(case: Case) -> None:
-    seen = await perform(case)
+async def test_a_script_comes_to_what_it_says(stage: Stage, case: Case) -> None:
+    seen = await stage.perform(case)
 
     outcome = outcome_of(seen.run)
     expected = {key: case.says[key] for key in ("outcome", "detail", "reason") if key in case.says}
