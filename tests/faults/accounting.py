@@ -168,10 +168,10 @@ class _Books:
         self._executions: defaultdict[Key, list[UUID]] = defaultdict(list)
         for execution_id, published in evidence.published.items():
             self._executions[published.key].append(execution_id)
-        self._told: dict[Key, set[Told]] = defaultdict(set)
+        self._calls: defaultdict[Key, list[Call]] = defaultdict(list)
         for call in evidence.calls:
             for key in call.keys:
-                self._told[key].add(call.told)
+                self._calls[key].append(call)
 
     def _named(self, key: Key) -> tuple[UUID, ...]:
         return tuple(self._executions.get(key, ()))
@@ -181,7 +181,10 @@ class _Books:
         for execution_id, published in self._evidence.published.items():
             row = self._evidence.recorded.get(execution_id)
             if row is None and not self._never_accepted(published):
-                text = f"{published.action} was published, and the ledger knows nothing of it"
+                text = (
+                    f"{published.action} was published, due {published.deadline:%H:%M:%S}, and the"
+                    f" ledger knows nothing of it; {self._who_asked(published.key)}"
+                )
                 yield Violation(Breach.NO_OUTCOME, (execution_id,), text)
         for execution_id, row in self._evidence.recorded.items():
             if row.outcome is None:
@@ -199,8 +202,17 @@ class _Books:
         Its caller was told to come again later, or auth died with it. What `get_user` belongs to
         can't be told, and nothing comes of one that was not run.
         """
-        told = self._told.get(published.key, set())
+        told = {call.told for call in self._calls.get(published.key, ())}
         return published.action is Action.GET_USER or bool(told & {Told.LATER, Told.BROKEN})
+
+    def _who_asked(self, key: Key) -> str:
+        """The callers that an execution belongs to, and what each was told."""
+        told = [
+            f"request {call.number} at {call.replica} was told {call.told} (status {call.status})"
+            f" after {call.ended - call.began:.1f} s"
+            for call in self._calls.get(key, ())
+        ]
+        return ", ".join(told) or f"nobody asked for {key[1]!r}"
 
     def starts(self) -> Iterator[Violation]:
         """Under a claim, before the deadline, and what changes something once (I3, I4)."""

@@ -200,6 +200,19 @@ def test_a_broken_promise_is_reported_with_its_executions(name: str) -> None:
     assert [(breach, executions)] == [(one.breach, one.executions) for one in account(seen)]
 
 
+def test_what_the_ledger_does_not_know_is_told_with_who_asked_for_it() -> None:
+    """Else a campaign of an hour that finds one such execution leaves nothing to look for."""
+    refused = evidence(
+        calls=[call(told=Told.FAILED, status=400)], recorded={}, starts={}, effects={}
+    )
+    nobodys = replace(refused, calls=[])
+
+    told, unknown = ([str(one) for one in account(seen)] for seen in (refused, nobodys))
+
+    assert "request 1 at auth-0 was told failed (status 400) after 1.0 s" in told[0]
+    assert "nobody asked for 'ada@example.com'" in unknown[0]
+
+
 def test_every_kind_of_breach_is_tried() -> None:
     assert set(Breach) == {breach for _, breach, _ in BROKEN.values()}
 
