@@ -85,6 +85,22 @@ def integrator(names: Names, name: str, connections: Iterable[str]) -> Rights:
     )
 
 
+def exchanges(topology: Topology, vhost: str = "/") -> list[dict[str, Any]]:
+    """What queues may be bound to, as definitions."""
+    return [
+        {
+            "name": exchange.name,
+            "vhost": vhost,
+            "type": exchange.kind,
+            "durable": True,
+            "auto_delete": False,
+            "internal": False,
+            "arguments": {"alternate-exchange": exchange.alternate} if exchange.alternate else {},
+        }
+        for exchange in topology.exchanges
+    ]
+
+
 def queues(topology: Topology, vhost: str = "/") -> dict[str, Any]:
     """Queues and bindings, as definitions."""
     return {

@@ -27,6 +27,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "up": ("services.standalone.up", "keep both services running on this machine"),
     "try": ("services.standalone.try_script", "run one action script, as production would"),
     "lint": ("services.standalone.lint.command", "say what scripts will do, without running them"),
+    "secrets": ("services.standalone.first_secrets", "make up the secrets of a new installation"),
     "import-tenant": (
         "services.standalone.tenant_folder.import_tenant",
         "apply a folder of auth0-deploy-cli",

@@ -30,8 +30,9 @@ _WITHOUT: Final = "set AMQP_URL to a broker, or install rabbitmq-server"
 class PrivateRabbitMQ:
     """A broker of our own; start and stop may alternate, data and ports stay the same."""
 
-    def __init__(self, cache: Path | None = None) -> None:
-        """`cache` keeps unpacked packages between runs."""
+    def __init__(self, cache: Path | None = None, configuration: str = "") -> None:
+        """`cache` keeps unpacked packages between runs; `configuration` is more of rabbitmq.conf."""
+        self._configuration = configuration
         self._cache = cache or default_cache()
         self._home = Path(tempfile.mkdtemp(prefix="trickle-rabbitmq-"))
         self.port = free_port()
@@ -131,7 +132,7 @@ class PrivateRabbitMQ:
             f"listeners.tcp.local = 127.0.0.1:{self.port}\n"
             "log.file = false\nlog.console = true\nlog.console.level = warning\n"
             "disk_free_limit.absolute = 50MB\n"
-            "vm_memory_high_watermark.absolute = 1GB\n"
+            f"vm_memory_high_watermark.absolute = 1GB\n{self._configuration}\n"
         )
         (home / "env.conf").touch()
         return {

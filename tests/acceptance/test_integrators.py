@@ -29,6 +29,7 @@ from shared import broker_rights
 from shared.events import EVENT
 from shared.sealing import KeyRing
 from shared.topology import Names
+from tests.broker_attempts import Attempts
 from tests.conformance.server import CLIENTS
 from tests.processes import System, eventually, system
 from tests.servers import missing
@@ -186,56 +187,30 @@ async def test_a_team_asks_with_an_account_and_a_key_of_its_own_and_gets_what_au
 async def refused(one: Installation, name: str, own: str, foreign: str) -> None:
     """What its account can't do."""
     names, connection = one.names, await aio_pika.connect(one.urls[name])
-    message = aio_pika.Message(b"{}")
     async with connection:
-
-        async def publish(exchange: str, routing_key: str) -> None:
-            channel = await connection.channel()
-            to = await channel.get_exchange(exchange, ensure=False)
-            await to.publish(message, routing_key)
-
-        async def consume(queue: str) -> None:
-            channel = await connection.channel()
-            await (await channel.get_queue(queue, ensure=False)).consume(_nothing)
-
-        async def bind(queue: str, exchange: str) -> None:
-            channel = await connection.channel()
-            await (await channel.get_queue(queue, ensure=False)).bind(exchange, "#")
-
-        async def delete(queue: str) -> None:
-            channel = await connection.channel()
-            await channel.queue_delete(queue)
-
-        async def purge(queue: str) -> None:
-            channel = await connection.channel()
-            await (await channel.get_queue(queue, ensure=False)).purge()
-
-        async def declare(queue: str) -> None:
-            await (await connection.channel()).declare_queue(queue)
-
+        to = Attempts(connection)
         mine = names.integrator_queue(name, "replies")
         theirs = names.integrator_queue("crm", "replies")
         attempts = [
-            publish(names.requests, foreign),
-            publish(names.replies, "crm.x"),
-            publish(names.control, ""),
-            publish(names.events, f"user.imported.{own}"),
-            publish("", theirs),
-            *(consume(queue) for queue in (theirs, names.request_queue(own), names.dead)),
-            *(bind(mine, exchange) for exchange in (names.replies, names.requests, names.events)),
-            *(delete(queue) for queue in (mine, theirs, names.request_queue(own), names.dead)),
-            *(purge(queue) for queue in (theirs, names.request_queue(own), names.orphans)),
-            declare("mine"),
-            declare(f"{names.prefix}.integrator.{name}.more"),
+            to.publish(names.requests, foreign),
+            to.publish(names.replies, "crm.x"),
+            to.publish(names.control, ""),
+            to.publish(names.events, f"user.imported.{own}"),
+            to.publish("", theirs),
+            *(to.consume(queue) for queue in (theirs, names.request_queue(own), names.dead)),
+            *(
+                to.bind(mine, exchange)
+                for exchange in (names.replies, names.requests, names.events)
+            ),
+            *(to.delete(queue) for queue in (mine, theirs, names.request_queue(own), names.dead)),
+            *(to.purge(queue) for queue in (theirs, names.request_queue(own), names.orphans)),
+            to.declare("mine"),
+            to.declare(f"{names.prefix}.integrator.{name}.more"),
         ]
         for attempt in attempts:
             with pytest.raises(ChannelAccessRefused):
                 await attempt
-        await consume(mine)  # so that the refusals above mean something
-
-
-async def _nothing(message: aio_pika.abc.AbstractIncomingMessage) -> None:
-    await message.ack()
+        await to.consume(mine)  # so that the refusals above mean something
 
 
 async def test_both_services_work_with_the_permissions_of_their_accounts(

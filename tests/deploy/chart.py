@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import tempfile
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,7 +32,7 @@ FULL: Final[dict[str, Any]] = SMALL | {
     "scriptWorker": {
         "image": {"digest": _DIGEST},
         "autoscaling": {"enabled": True},
-        "isolationRequired": "fs+net",
+        "isolationRequired": "full",
         "egress": {"default": "deny", "allow": ["db.example.com:5432"], "refuse": ["10.0.0.0/8"]},
     },
     "networkPolicy": {"legacyDatabases": [{"cidr": "203.0.113.10/32", "ports": [5432, 3306]}]},
@@ -40,6 +42,18 @@ FULL: Final[dict[str, Any]] = SMALL | {
         "prometheusRule": {"enabled": True},
         "dashboards": {"enabled": True},
     },
+}
+
+INGRESS: Final[dict[str, Any]] = SMALL | {
+    "ingress": {
+        "enabled": True,
+        "className": "traefik",
+        "hosts": [{"host": "a.example.com", "paths": [{"path": "/", "pathType": "Prefix"}]}],
+        "tls": [{"secretName": "tls", "hosts": ["a.example.com"]}],
+    }
+}
+BY_CPU: Final[dict[str, Any]] = SMALL | {
+    "scriptWorker": {"autoscaling": {"enabled": True, "kind": "hpa", "maxReplicas": 40}}
 }
 
 
@@ -53,9 +67,16 @@ def program(name: str, *arguments: str | Path) -> subprocess.CompletedProcess[st
 
 def render(values: dict[str, Any]) -> list[dict[str, Any]]:
     """The objects that these values give; AssertionError with helm's words when they give none."""
-    done = template(values)
+    text = rendered(json.dumps(values, sort_keys=True))
+    return [found for found in yaml.load_all(text, Loader=yaml.CSafeLoader) if found]
+
+
+@cache
+def rendered(values: str) -> str:
+    """The text that these values (as JSON) give, once a test run; AssertionError as `render`."""
+    done = template(json.loads(values))
     assert done.returncode == 0, done.stderr
-    return [found for found in yaml.safe_load_all(done.stdout) if found]
+    return done.stdout
 
 
 def template(values: dict[str, Any]) -> subprocess.CompletedProcess[str]:

@@ -34,8 +34,9 @@ def binary(name: str) -> Path:
 
 
 def promtool(*arguments: str | Path, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run promtool in a folder."""
+    """Run promtool in a folder; what it says of each file stands in order in `stdout`."""
     command = [str(binary("promtool")), *map(str, arguments)]
     return subprocess.run(
-        command, capture_output=True, text=True, timeout=60, check=False, cwd=folder
-    )
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60,
+        check=False, cwd=folder,
+    )  # fmt: skip

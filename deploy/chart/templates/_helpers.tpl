@@ -24,15 +24,15 @@ app.kubernetes.io/instance: {{ .root.Release.Name }}
 app.kubernetes.io/component: {{ .component }}
 {{- end -}}
 
+{{/* (dict "root" $ "component" "auth" "extra" .Values.auth.podLabels): each name once, what is given
+     before what is ours, but never what pods are selected by. */}}
 {{- define "trickle.labels" -}}
-{{ include "trickle.selector" . }}
-app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
-app.kubernetes.io/part-of: trickle
-app.kubernetes.io/managed-by: {{ .root.Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
-{{- with .root.Values.commonLabels }}
-{{ toYaml . }}
-{{- end }}
+{{- $ours := dict
+      "app.kubernetes.io/version" .root.Chart.AppVersion
+      "app.kubernetes.io/part-of" "trickle"
+      "app.kubernetes.io/managed-by" .root.Release.Service
+      "helm.sh/chart" (printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_") }}
+{{- toYaml (mergeOverwrite $ours .root.Values.commonLabels (default dict .extra) (include "trickle.selector" . | fromYaml)) }}
 {{- end -}}
 
 {{/* (dict "root" $ "image" .Values.auth.image) */}}
@@ -140,6 +140,15 @@ readinessProbe:
   failureThreshold: 2
 {{- end -}}
 
+{{/* A rule of a NetworkPolicy for one of its destinations, {to, ports}. */}}
+{{- define "trickle.egress" -}}
+- to: {{- toYaml .to | nindent 4 }}
+  ports:
+    {{- range .ports }}
+    - {port: {{ . }}, protocol: TCP}
+    {{- end }}
+{{- end -}}
+
 {{/* What would only be noticed at run time is refused while rendering. */}}
 {{- define "trickle.validate" -}}
 {{- if not (hasSuffix "/" .Values.issuer) -}}
@@ -147,6 +156,9 @@ readinessProbe:
 {{- end -}}
 {{- if and .Values.ingress.enabled .Values.httpRoute.enabled -}}
 {{- fail "ingress and httpRoute are both enabled: choose one" -}}
+{{- end -}}
+{{- if and (eq .Values.scriptWorker.egress.default "deny") (not (has .Values.scriptWorker.isolationRequired (list "" "full"))) -}}
+{{- fail "scriptWorker.egress.default: deny takes the isolation level full: isolationRequired can't be less" -}}
 {{- end -}}
 {{- range $name, $part := dict "auth" .Values.auth "scriptWorker" .Values.scriptWorker -}}
 {{- if and $part.autoscaling.enabled (gt (int $part.autoscaling.minReplicas) (int $part.autoscaling.maxReplicas)) -}}
