@@ -12,7 +12,13 @@ import structlog
 from services.auth import integrator_commands
 from services.auth.check import check
 from services.auth.migrate import migrate
-from services.auth.operating import init, new_key_ring, reseal_all, rotated_key_ring
+from services.auth.operating import (
+    init,
+    new_key_ring,
+    promoted_ring,
+    reseal_all,
+    ring_with_another,
+)
 from services.auth.serve import serve
 from services.auth.settings import AuthSettings
 from shared.lifecycle import run
@@ -37,9 +43,13 @@ def main() -> int:
     )
     first.add_argument("--another", action="store_true", help="one more management client")
     ring = commands.add_parser(
-        "key-ring", help="print a key ring: a new one, or the one with a fresh key"
+        "key-ring", help="print a key ring: a new one, or what follows the one in force"
     )
-    ring.add_argument("what", choices=("new", "rotate"))
+    ring.add_argument(
+        "what",
+        choices=("new", "add", "promote"),
+        help="add: with a fresh key behind, which opens; promote: with the last key in front, which seals",
+    )
     ring.add_argument(
         "--id", default="", help="the fresh key's id; default: the first free of k1, k2, …"
     )
@@ -61,7 +71,7 @@ async def _main(arguments: argparse.Namespace) -> int:
         "check": check,
         "migrate": _migrate,
         "init": partial(init, another=getattr(arguments, "another", False)),
-        "key-ring": partial(_rotate, key_id=getattr(arguments, "id", "")),
+        "key-ring": partial(_next_ring, arguments=arguments),
         "reseal": reseal_all,
         "integrator": partial(integrator_commands.integrator, arguments=arguments),
     }
@@ -74,8 +84,12 @@ async def _migrate(settings: AuthSettings) -> int:
     return 0
 
 
-async def _rotate(settings: AuthSettings, *, key_id: str) -> int:
-    print(rotated_key_ring(settings.key_ring.get_secret_value(), key_id))  # noqa: T201 - a command for a person
+async def _next_ring(settings: AuthSettings, *, arguments: argparse.Namespace) -> int:
+    ring = settings.key_ring.get_secret_value()
+    following = (
+        ring_with_another(ring, arguments.id) if arguments.what == "add" else promoted_ring(ring)
+    )
+    print(following)  # noqa: T201 - a command for a person
     return 0
 
 

@@ -23,8 +23,8 @@ def new_key_ring(key_id: str) -> str:
     return KeyRing.generate(key_id)
 
 
-def rotated_key_ring(ring: str, key_id: str = "") -> str:
-    """The ring with a fresh key in front: new data is sealed under it, old data still opens.
+def ring_with_another(ring: str, key_id: str = "") -> str:
+    """The ring with a fresh key behind: it opens what others will seal, and seals nothing yet.
 
     Without a `key_id` the fresh key gets the first free of k1, k2, …
 
@@ -32,9 +32,18 @@ def rotated_key_ring(ring: str, key_id: str = "") -> str:
     """
     taken = {entry.partition(":")[0].strip() for entry in ring.split(",")}
     free = (f"k{number}" for number in range(1, len(taken) + 2) if f"k{number}" not in taken)
-    rotated = f"{KeyRing.generate(key_id or next(free))},{ring}"
-    KeyRing.parse(rotated)
-    return rotated
+    longer = f"{ring.strip()},{KeyRing.generate(key_id or next(free))}"
+    KeyRing.parse(longer)
+    return longer
+
+
+def promoted_ring(ring: str) -> str:
+    """The ring with its last key in front: that key seals, the others still open.
+
+    For when every process has the key: what is sealed under one that a process lacks, it can't open.
+    """
+    *others, last = ring.strip().split(",")
+    return ",".join([last, *others])
 
 
 async def init(settings: AuthSettings, *, another: bool = False) -> int:

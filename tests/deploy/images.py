@@ -1,4 +1,4 @@
-"""`./dev images`: both images built, what they hold written down, and the chart's own pods run from them."""
+"""`./dev images`: both images built, what they hold written down; the chart's pods and compose's containers run."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.deploy.chart import PROGRAMS, ROOT
+from tests.deploy.containers import run_composed
 from tests.deploy.engine import Engine, Failed, ready_to_build, say
 from tests.deploy.pods import SERVICES, run_pods
 
@@ -120,7 +121,7 @@ async def main() -> int:
     parser.add_argument(
         "--twice", action="store_true", help="build twice from nothing, and compare the layers"
     )
-    parser.add_argument("--build-only", action="store_true", help="do not run the chart's pods")
+    parser.add_argument("--build-only", action="store_true", help="run nothing from them")
     arguments = parser.parse_args()
     try:
         await asyncio.to_thread(ready_to_build)
@@ -131,6 +132,7 @@ async def main() -> int:
             await asyncio.to_thread(make, engine, service, base, twice=arguments.twice)
         if not arguments.build_only:
             await run_pods(engine)
+            await run_composed(engine)
     except Failed as error:
         say(f"FAILED  {error}")
         return 1

@@ -158,18 +158,18 @@ async def ready(url: str) -> dict[str, Any]:
     raise Failed(f"{url} was not ready within {READY_WITHIN:.0f} s")
 
 
-async def log_in(its: Installation) -> None:
+async def log_in(url: str, database_url: str) -> None:
     """A first login through both containers (imported), a second one, and a wrong password."""
-    management = await create_management_client(its.database_url)
-    asked = {"grant_type": "client_credentials", "audience": f"{its.url}/api/v2/"}
-    token = await call("POST", f"{its.url}/oauth/token", body=management | asked)
+    management = await create_management_client(database_url)
+    asked = {"grant_type": "client_credentials", "audience": f"{url}/api/v2/"}
+    token = await call("POST", f"{url}/oauth/token", body=management | asked)
     bearer = token.body["access_token"]
     application = {
         "name": "app",
         "grant_types": [REALM_GRANT],
         "token_endpoint_auth_method": "none",
     }
-    made = await call("POST", f"{its.url}/api/v2/clients", body=application, bearer=bearer)
+    made = await call("POST", f"{url}/api/v2/clients", body=application, bearer=bearer)
     connection = {
         "name": "legacy",
         "strategy": "auth0",
@@ -180,7 +180,7 @@ async def log_in(its: Installation) -> None:
             "customScripts": {"login": LOGIN},
         },
     }
-    created = await call("POST", f"{its.url}/api/v2/connections", body=connection, bearer=bearer)
+    created = await call("POST", f"{url}/api/v2/connections", body=connection, bearer=bearer)
     if created.status != 201:
         raise Failed(f"the connection was not created: {created.status} {created.body}")
     for password, status in (("wrong", 403), ("right", 200), ("right", 200)):
@@ -191,11 +191,11 @@ async def log_in(its: Installation) -> None:
             "password": password,
             "realm": "legacy",
         }
-        answer = await call("POST", f"{its.url}/oauth/token", body=body)
+        answer = await call("POST", f"{url}/oauth/token", body=body)
         until = time.monotonic() + READY_WITHIN
         while answer.status == 503 and time.monotonic() < until:  # auth looks for workers
             await asyncio.sleep(1)
-            answer = await call("POST", f"{its.url}/oauth/token", body=body)
+            answer = await call("POST", f"{url}/oauth/token", body=body)
         if answer.status != status:
             raise Failed(f"a login was answered {answer.status} {answer.body}, not {status}")
     say("ok      a wrong password refused, a user imported by a script, and logged in locally")
@@ -268,7 +268,7 @@ async def _walk(its: Installation) -> None:
         kernel = confinement(its.engine, playing[service])
         say(f"ok      {service} is ready: {said}")
         say(f"        uid, CapEff, CapBnd, NoNewPrivs, Seccomp, a write to /: {kernel}")
-    await log_in(its)
+    await log_in(its.url, its.database_url)
     for service, container in playing.items():
         grace = pod(one(objects, "Deployment", service))["terminationGracePeriodSeconds"]
         took = stop(its.engine, container, grace)

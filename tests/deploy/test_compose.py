@@ -5,32 +5,26 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import re
 import sys
 from pathlib import Path
 from typing import Any, Final
 
-import asyncpg
 import jsonschema
 import pytest
-import yaml
 
 from services.auth.settings import AuthSettings
 from services.script_worker.settings import WorkerSettings
 from services.standalone import cli
 from services.standalone.debian_packages import Unpacking, default_cache
-from services.standalone.embedded_postgres import EmbeddedPostgres
 from services.standalone.guarded import Guarded
 from services.standalone.http_client import call
-from services.standalone.private_rabbitmq import PrivateRabbitMQ
 from shared.database import open_database
 from shared.errors import ServiceError
 from shared.settings import env_name
-from tests.deploy.chart import ROOT
+from tests.deploy.composed import Composed, composed, stores
 from tests.processes import System, eventually
 from tests.servers import missing
 
-COMPOSE: Final = ROOT / "deploy" / "compose.yaml"
 _SCHEMA: Final = Unpacking(
     name="docker-compose",
     version="unpacked-1",
@@ -42,8 +36,7 @@ _SCHEMA: Final = Unpacking(
 
 @pytest.fixture(scope="module")
 def compose() -> dict[str, Any]:
-    loaded: dict[str, Any] = yaml.safe_load(COMPOSE.read_text())
-    return loaded
+    return composed()
 
 
 @pytest.fixture(scope="module")
@@ -124,38 +117,24 @@ def test_the_secrets_that_are_made_up_are_those_that_it_mounts(
 
 
 @pytest.mark.slow  # a Postgres and a RabbitMQ of its own
-async def test_both_services_start_from_nothing_as_it_says(
-    compose: dict[str, Any], tmp_path: Path
-) -> None:
-    """Its commands, environment and secrets, as processes: images are what `./dev images` runs."""
-    secrets = tmp_path / "secrets"
-    cli.main(
-        ["secrets", str(secrets), "--database-host", "127.0.0.1", "--broker-host", "127.0.0.1"]
-    )
-    configuration = (ROOT / "deploy" / "rabbitmq.conf").read_text()
-    configuration = configuration.replace("/run/secrets/", f"{secrets}/")
-    with EmbeddedPostgres() as postgres, PrivateRabbitMQ(configuration=configuration) as rabbitmq:
-        await _as_the_image_does(postgres, secrets)
-        for name, port in (("database", postgres.port), ("broker", rabbitmq.port)):
-            for file in secrets.glob(f"*-{name}-url"):
-                file.write_text(re.sub(r":(5432|5672)/", f":{port}/", file.read_text()))
-        owner = (secrets / "auth-database-url").read_text()
-        async with open_database(owner, pool_size=2) as database:
-            its = System(owner, "", tmp_path, database)
-            try:
-                migrate = start(compose, "migrate", its, secrets)
-                assert 0 == await asyncio.to_thread(migrate.wait)
-                for name in ("auth", "script-worker"):
-                    start(compose, name, its, secrets)
-                await eventually(lambda: _answers(its), within=60)
-                await its.connect("shop", LOGIN)
-                await eventually(lambda: _logs_in(its), within=60)
-                users = await asyncio.to_thread(rabbitmq.control, "-q", "list_users")
-            finally:
-                for process in reversed(its.running):
-                    await asyncio.to_thread(process.stop)
+async def test_both_services_start_from_nothing_as_it_says(tmp_path: Path) -> None:
+    """Its commands, environment and secrets, as processes; `./dev images` does it with containers."""
+    async with stores(tmp_path) as its, open_database(its.owner, pool_size=2) as database:
+        installed = System(its.owner, "", tmp_path, database)
+        try:
+            migrate = start(its, "migrate", installed)
+            assert 0 == await asyncio.to_thread(migrate.wait)
+            for name in ("auth", "script-worker"):
+                start(its, name, installed)
+            await eventually(lambda: _answers(installed), within=60)
+            await installed.connect("shop", LOGIN)
+            await eventually(lambda: _logs_in(installed), within=60)
+            users = await asyncio.to_thread(its.rabbitmq.control, "-q", "list_users")
+        finally:
+            for process in reversed(installed.running):
+                await asyncio.to_thread(process.stop)
 
-    assert "ACCESS_REFUSED" not in its.logs
+    assert "ACCESS_REFUSED" not in installed.logs
     assert {"user", "auth", "worker"} == {line.split()[0] for line in users.splitlines()}
 
 
@@ -165,52 +144,33 @@ LOGIN: Final = """function login(email, password, callback) {
 MODULES: Final = {"migrate": "auth", "auth": "auth", "script-worker": "script_worker"}
 
 
-async def _as_the_image_does(postgres: EmbeddedPostgres, secrets: Path) -> None:
-    """The entry point of the image: the owner's password, the database, the scripts of a first start."""
-    password = (secrets / "postgres-password").read_text()
-    connection = await asyncpg.connect(postgres.url)
-    try:
-        await connection.execute(f"ALTER ROLE trickle PASSWORD '{password}'")
-        await connection.execute("CREATE DATABASE trickle")
-        await connection.execute((secrets / "database-roles.sql").read_text())
-    finally:
-        await connection.close()
-
-
-def start(compose: dict[str, Any], name: str, its: System, secrets: Path) -> Guarded:
-    """One service as its container starts it; on a port of its own, and in a folder of secrets of its own."""
-    service = compose["services"][name]
-    folder = its.folder / f"{name}-secrets"
+def start(its: Composed, name: str, installed: System) -> Guarded:
+    """One service as its container starts it, with a folder of secrets of its own."""
+    folder = installed.folder / f"{name}-secrets"
     folder.mkdir()
-    for each in service["secrets"]:
-        file = Path(compose["secrets"][each["source"]]["file"]).name
-        (folder / each["target"]).write_text((secrets / file).read_text())
-    said = {
-        key: value for key, value in service["environment"].items() if value is not None
-    }  # what stands there without a value is handed on from the caller
-    environment = said | {
+    for target, file in its.files(name).items():
+        (folder / target).write_text(file.read_text())
+    environment = its.environment(name, f"{installed.url}/", installed.port, 0) | {
         "PATH": os.environ["PATH"],  # noqa: TID251 - handed on
         "TRICKLE_SECRETS_DIR": str(folder),
-        "TRICKLE_HOST": "127.0.0.1",
-        "TRICKLE_METRICS_HOST": "127.0.0.1",
-        "TRICKLE_METRICS_PORT": "0",
     }
-    if "TRICKLE_ISSUER" in said:
-        environment |= {"TRICKLE_ISSUER": f"{its.url}/", "TRICKLE_PORT": str(its.port)}
-    module = f"services.{MODULES[name]}"
-    command = [sys.executable, "-m", module, *service.get("command", ["serve"])]
-    process = Guarded(command, env=environment, log=its.folder / f"{name}.log", grace=40)
-    its.running.append(process)
+    command = its.compose["services"][name].get("command", ["serve"])
+    process = Guarded(
+        [sys.executable, "-m", f"services.{MODULES[name]}", *command],
+        env=environment,
+        log=installed.folder / f"{name}.log",
+        grace=40,
+    )
+    installed.running.append(process)
     return process
 
 
 async def _answers(its: System) -> bool:
     try:
-        return (
-            await call("GET", f"{its.url}/.well-known/openid-configuration", wait=5)
-        ).status == 200
+        found = await call("GET", f"{its.url}/.well-known/openid-configuration", wait=5)
     except OSError:
         return False
+    return found.status == 200
 
 
 async def _logs_in(its: System) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,19 @@ def test_an_image_holds_what_was_tested_for_every_platform(service: str) -> None
 
     assert len(held) > 20
     assert held == {name: tested[name] for name in held}
+
+
+def test_what_is_compiled_is_locked_for_other_machines_than_this() -> None:
+    """A lock that was made beside one platform's files names no others, and installs nowhere else."""
+    tested = _hashes(ROOT / "requirements.lock")
+    compiled = {
+        f"{each.name.lower().replace('_', '-').replace('.', '-')}=={each.version}"
+        for each in distributions()
+        if "Root-Is-Purelib: false" in (each.read_text("WHEEL") or "")
+    }
+
+    assert len(compiled & tested.keys()) > 10
+    assert [] == [name for name in sorted(compiled & tested.keys()) if len(tested[name]) < 4]
 
 
 def _hashes(lock: Path) -> dict[str, set[str]]:

