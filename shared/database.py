@@ -75,7 +75,7 @@ def _ticks() -> float:
 
 
 class translating:  # noqa: N801 - reads as what it is: `with translating():`
-    """Turns the driver's transient errors into Unavailable."""
+    """Turns the driver's transient errors into Unavailable, missing grants into Misconfigured."""
 
     def __enter__(self) -> None:
         pass
@@ -87,6 +87,11 @@ class translating:  # noqa: N801 - reads as what it is: `with translating():`
             raise SchemaMissing from error
         if isinstance(error, _TRANSIENT):
             raise Unavailable(f"the database is away ({type(error).__name__})") from error
+        if isinstance(error, asyncpg.InsufficientPrivilegeError):
+            # Its text names a table, never a value.
+            raise Misconfigured(
+                f"the database refuses us: {error}: docs/operate.md says which role a service has"
+            ) from error
         if isinstance(error, asyncpg.DataError):
             # Never later either; and its text quotes the value.
             raise Undecodable("the database can't hold one of the values") from None

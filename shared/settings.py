@@ -188,9 +188,12 @@ def _secrets_folder() -> Path | None:
 
 
 def unknown_names(kind: type[ServiceSettings]) -> list[str]:
-    """Variables with our prefix that mean nothing: misspelt, or from another release."""
+    """Variables, and files of secrets, with our prefix that mean nothing: misspelt, or outdated."""
     known = {env_name(kind, (name,)) for name in kind.model_fields}
-    return sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
+    folder = _secrets_folder()
+    files = {file.name for file in folder.iterdir()} if folder else set()
+    given = files | set(os.environ)
+    return sorted(name for name in given if name.startswith(PREFIX) and name not in known)
 
 
 def _values(kind: type[ServiceSettings], environment: Mapping[str, str]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from services.auth.migrate import pending
 from services.auth.settings import AuthSettings
+from services.auth.signing_keys import SigningKeys
 from shared.amqp import open_transport
 from shared.database import open_database
 from shared.errors import Misconfigured
@@ -12,7 +13,7 @@ from shared.topology import Names
 
 
 async def check(settings: AuthSettings) -> int:
-    """Database with migrations, and broker."""
+    """Database with migrations, the key ring by what it has to open, and broker."""
 
     async def database() -> str:
         async with open_database(settings.database_dsn, pool_size=1) as opened:
@@ -21,9 +22,14 @@ async def check(settings: AuthSettings) -> int:
             users = await opened.fetchval("SELECT count(*) FROM users")
             return f"reachable and migrated, {users} users"
 
+    async def key_ring() -> str:
+        async with open_database(settings.database_dsn, pool_size=1) as opened:
+            kid = await SigningKeys(opened, settings.ring).look()
+            return f"opens the signing key {kid}" if kid else "nothing is sealed yet"
+
     async def broker() -> str:
         async with open_transport(settings.amqp_dsn, client_name="check") as transport:
             await transport.declare(Names(settings.broker_prefix).base())
             return "reachable, the topology stands"
 
-    return await examine({"database": database, "broker": broker})
+    return await examine({"database": database, "key ring": key_ring, "broker": broker})

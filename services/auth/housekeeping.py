@@ -166,7 +166,7 @@ class Housekeeping:
     async def _maintain(self) -> None:
         changed = await self._ledger.maintain_partitions()
         expired = await self._database.execute("DELETE FROM access_tokens WHERE expires_at < now()")
-        log.info("partitions.maintained", changed=changed, tokens=expired)
+        log.info("partitions.maintained", changed=changed, expired=expired)
 
     async def _bury(self, delivery: Delivery) -> None:
         """Decide a dead letter: from here on its request can't start any more."""

@@ -25,7 +25,7 @@ from joserfc.jwk import KeySet, RSAKey
 from services.auth import places
 from shared.contracts import Sealed
 from shared.database import Database, Session
-from shared.errors import Misconfigured, ServiceError, Unavailable
+from shared.errors import Misconfigured, ServiceError, Unavailable, Unsealable
 from shared.sealing import KeyRing
 
 log = structlog.get_logger(__name__)
@@ -96,6 +96,12 @@ class SigningKeys:
                     await self._insert(session, state)
             rows = await self._rows(session)
         self._keys = self._opened(rows)
+
+    async def look(self) -> str | None:
+        """The id of the current key, which opens; None before the first. Raises Misconfigured."""
+        async with self._database.connection() as session:
+            rows = await self._rows(session)
+        return str(self._opened(rows).current.kid) if rows else None
 
     async def watch(self) -> None:
         """Follow rotations that other replicas make, until cancelled."""
@@ -179,7 +185,13 @@ class SigningKeys:
     def _opened(self, rows: list[dict[str, Any]]) -> Keys:
         current = _row(rows, "current")
         sealed = Sealed.model_validate_json(current["sealed_key"])
-        opened = self._ring.open_at_rest(places.signing_key(current["kid"]), sealed)
+        try:
+            opened = self._ring.open_at_rest(places.signing_key(current["kid"]), sealed)
+        except Unsealable:
+            raise Misconfigured(
+                f"TRICKLE_KEY_RING does not open the signing key {current['kid']}: that was sealed"
+                f" under another ring's key {sealed.key_id!r}"
+            ) from None
         verifying: list[Any] = [
             RSAKey.import_key(json.loads(row["public_key"]))
             for row in rows

@@ -125,6 +125,23 @@ async def open_worker(settings: WorkerSettings, transport: Transport) -> AsyncIt
         yield Worker(consumer, leases, pool, transport, isolation.level)
 
 
+async def examine_node(settings: WorkerSettings) -> str:
+    """Node's name and version. Raises Misconfigured where it, or what scripts require, is not there."""
+    command = NodeCommand.installed(node=settings.node, modules=settings.modules)
+    if not (command.modules / "node_modules").is_dir():
+        raise Misconfigured(f"{command.modules} has no node_modules: scripts could require nothing")
+    try:
+        process = await asyncio.create_subprocess_exec(
+            str(command.node), "--version", stdout=asyncio.subprocess.PIPE
+        )
+    except OSError as error:
+        raise Misconfigured(f"{command.node} can't be run: {error.strerror}") from None
+    output, _ = await process.communicate()
+    if process.returncode != 0:
+        raise Misconfigured(f"{command.node} --version failed")
+    return f"{command.node.name} {output.decode().strip()}"
+
+
 async def examine_isolation(settings: WorkerSettings) -> Isolation:
     """Try what this machine gives, with a launcher for that alone. Raises as `require` does."""
     command = NodeCommand.installed(node=settings.node, modules=settings.modules)
@@ -156,7 +173,7 @@ def _publish(isolation: Isolation) -> None:
     complete = isolation.level is Level.FULL
     (log.info if complete else log.warning)(
         "isolation.level",
-        level=str(isolation.level),
+        isolation=str(isolation.level),  # `level` is the line's own
         pieces=list(isolation.pieces),
         missing=dict(isolation.missing),
         next="scripts run" if complete else "scripts run with less around them: docs/security.md",

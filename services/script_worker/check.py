@@ -2,25 +2,44 @@
 
 from __future__ import annotations
 
-import asyncio
+from typing import Final
 
-from services.script_worker.app import examine_isolation
-from services.script_worker.node_process import NodeCommand
+from services.script_worker.app import examine_isolation, examine_node
+from services.script_worker.revisions import Revisions
 from services.script_worker.settings import WorkerSettings
 from shared.amqp import open_transport
 from shared.database import open_database
-from shared.errors import Misconfigured
+from shared.errors import Misconfigured, Unsealable
 from shared.first_aid import examine
 from shared.topology import Names
 
+_NEWEST_SEALED: Final = """
+SELECT connection_id, revision FROM connection_revisions
+WHERE configuration <> '{}' ORDER BY created_at DESC LIMIT 1
+"""
+
 
 async def check(settings: WorkerSettings) -> int:
-    """Database, broker and Node."""
+    """Database, the key ring by what it has to open, broker, Node and sandbox."""
 
     async def database() -> str:
         async with open_database(settings.database_dsn, pool_size=1) as opened:
             revisions = await opened.fetchval("SELECT count(*) FROM connection_revisions")
             return f"reachable, {revisions} connection revisions"
+
+    async def key_ring() -> str:
+        async with open_database(settings.database_dsn, pool_size=1) as opened:
+            newest = await opened.fetchrow(_NEWEST_SEALED)
+            if newest is None:
+                return "nothing is sealed yet"
+            try:
+                await Revisions(opened, settings.ring).get(*newest)
+            except Unsealable:
+                raise Misconfigured(
+                    f"TRICKLE_KEY_RING does not open the configuration of {newest[0]}: auth has"
+                    " another ring"
+                ) from None
+            return f"opens the configuration of {newest[0]}"
 
     async def broker() -> str:
         async with open_transport(settings.amqp_dsn, client_name="check") as transport:
@@ -28,13 +47,19 @@ async def check(settings: WorkerSettings) -> int:
             return "reachable, the topology stands"
 
     async def node() -> str:
-        return await _node(settings)
+        return await examine_node(settings)
 
     async def isolation() -> str:
         return await _isolation(settings)
 
     return await examine(
-        {"database": database, "broker": broker, "node": node, "isolation": isolation}
+        {
+            "database": database,
+            "key ring": key_ring,
+            "broker": broker,
+            "node": node,
+            "isolation": isolation,
+        }
     )
 
 
@@ -42,16 +67,3 @@ async def _isolation(settings: WorkerSettings) -> str:
     found = await examine_isolation(settings)
     failed = "".join(f"; {pieces}: {', '.join(what)}" for pieces, what in found.missing.items())
     return f"level {found.level} ({', '.join(found.pieces) or 'limits alone'}){failed}"
-
-
-async def _node(settings: WorkerSettings) -> str:
-    command = NodeCommand.installed(node=settings.node, modules=settings.modules)
-    if not (command.modules / "node_modules").is_dir():
-        raise Misconfigured(f"{command.modules} has no node_modules: scripts could require nothing")
-    process = await asyncio.create_subprocess_exec(
-        str(command.node), "--version", stdout=asyncio.subprocess.PIPE
-    )
-    output, _ = await process.communicate()
-    if process.returncode != 0:
-        raise Misconfigured(f"{command.node} --version failed")
-    return f"{command.node.name} {output.decode().strip()}"

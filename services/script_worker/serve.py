@@ -13,7 +13,7 @@ from typing import Final
 
 import structlog
 
-from services.script_worker.app import Worker, examine_isolation, open_worker
+from services.script_worker.app import Worker, examine_isolation, examine_node, open_worker
 from services.script_worker.settings import WorkerSettings
 from shared.amqp import open_transport
 from shared.errors import ServiceError
@@ -46,7 +46,9 @@ async def serve(settings: WorkerSettings) -> int:
 async def _serve(settings: WorkerSettings, stop: Stop) -> None:
     """Broker and database may come later than we do; alive is who waits for them, not ready."""
     worker: Worker | None = None
-    await examine_isolation(settings)  # nobody has to be there for that
+    # Nobody has to be there for these. Without Node we would take requests, and fail each of them.
+    await examine_node(settings)
+    await examine_isolation(settings)
     opening = partial(opened, within=settings.start_within, stop=stop)
     async with AsyncExitStack() as owned:
         port = await owned.enter_async_context(

@@ -79,7 +79,11 @@ def parser() -> argparse.ArgumentParser:
         epilog="exit codes: 0 succeeded, 1 denied, 2 failed, 64 usage error",
     )
     made.add_argument("script", metavar="SCRIPT", type=Path, help="file with the action script")
-    made.add_argument("--action", choices=[str(a) for a in Action], default="login")
+    made.add_argument(
+        "--action",
+        choices=[str(a) for a in Action],
+        help="default: what the file's name says, as get_user.js does; else login",
+    )
     made.add_argument(
         "--args", required=True, metavar="JSON", help='\'["alice@example.com", "secret"]\''
     )
@@ -119,7 +123,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def read(arguments: argparse.Namespace) -> Trial:
     """The trial of a command line; everything that can be wrong is said in a sentence."""
-    action = Action(arguments.action)
+    named = arguments.script.stem if arguments.script.stem in set(Action) else Action.LOGIN
+    action = Action(arguments.action or named)
     context = _json(arguments.context, "--context", dict) if arguments.context else {}
     bundle = Bundle(
         connection_id="con_" + "0" * 16,

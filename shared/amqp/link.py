@@ -16,7 +16,13 @@ from typing import Final, TypeAlias, cast
 import aio_pika
 import aiormq
 import structlog
-from aiormq.exceptions import AMQPError, AuthenticationError, ProbableAuthenticationError
+from aiormq.exceptions import (
+    AMQPError,
+    AuthenticationError,
+    ChannelAccessRefused,
+    InvalidFrameError,
+    ProbableAuthenticationError,
+)
 from yarl import URL
 
 from shared.amqp.lane import Lane
@@ -42,6 +48,20 @@ DRIVER_ERRORS: Final = (
 """RuntimeError: the client's ChannelInvalidStateError is one. StopAsyncIteration is what it raises
 when the link is closed in the middle of the handshake."""
 _REFUSED: Final = (AuthenticationError, ProbableAuthenticationError)
+
+
+def away(error: BaseException) -> Unavailable:
+    """What the driver met, in an operator's words. All of it may pass: rights are granted, too."""
+    if isinstance(error, ChannelAccessRefused):
+        # The broker's sentence names the user and what it may not touch, nothing else.
+        return Unavailable(f"the broker refuses us: {error}")
+    if isinstance(error, InvalidFrameError):
+        # It closed the connection where it should have opened the virtual host.
+        return Unavailable(
+            "the broker does not let us into the virtual host: it is not there, or down, or this user"
+            " has no permission in it"
+        )
+    return Unavailable(f"the broker is away ({type(error).__name__})")
 
 
 class Generation:
@@ -154,7 +174,7 @@ class Link:
         except _REFUSED as error:
             raise Misconfigured(f"the broker refuses us: {type(error).__name__}") from error
         except DRIVER_ERRORS as error:
-            raise Unavailable(f"the broker is away ({type(error).__name__})") from error
+            raise away(error) from error
         try:
             async with asyncio.timeout(SETUP_WITHIN):
                 channel = await raw_channel(connection)
@@ -164,7 +184,7 @@ class Link:
         except BaseException as error:
             await _close(connection)
             if isinstance(error, DRIVER_ERRORS):
-                raise Unavailable(f"the broker is away ({type(error).__name__})") from error
+                raise away(error) from error
             raise
         return generation
 

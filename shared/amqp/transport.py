@@ -18,9 +18,9 @@ from aiormq.exceptions import ChannelNotFoundEntity
 from shared.amqp import publisher
 from shared.amqp.consumer import AmqpSubscription, Settler, check_exists
 from shared.amqp.declare import declare
-from shared.amqp.link import DRIVER_ERRORS, Generation, Link, RawChannel
+from shared.amqp.link import DRIVER_ERRORS, Generation, Link, RawChannel, away
 from shared.beside import beside
-from shared.errors import Misconfigured, ServiceError, Unavailable
+from shared.errors import Misconfigured, ServiceError
 from shared.transport import Handler, Message, QueueBinding, QueueFacts, Topology
 
 log = structlog.get_logger(__name__)
@@ -180,7 +180,7 @@ async def _translated() -> AsyncIterator[None]:
     except ServiceError:
         raise
     except DRIVER_ERRORS as error:
-        raise Unavailable(f"the broker is away ({type(error).__name__})") from error
+        raise away(error) from error
 
 
 async def _nothing(_: Generation) -> None:

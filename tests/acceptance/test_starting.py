@@ -52,6 +52,13 @@ def test_first_aid_checks_everything_and_shows_no_password(module: str) -> None:
     assert GOOD["TRICKLE_KEY_RING"] not in ended.stdout + ended.stderr
 
 
+def test_a_worker_without_node_takes_nothing() -> None:
+    ended = start("services.script_worker", **GOOD, TRICKLE_NODE="/nowhere/node")
+
+    assert 78 == ended.returncode
+    assert "script_worker: /nowhere/node can't be run" in ended.stderr
+
+
 @pytest.mark.parametrize("module", SERVICES)
 def test_help_is_there_without_any_setting(module: str) -> None:
     ended = start(module, "--help")

