@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
@@ -92,6 +93,29 @@ def bills_of_materials(service: str) -> list[Path]:
     return written
 
 
+def hold_to(engine: Engine, service: str, bill: Path) -> None:
+    """Failed when the image has a Python package that the bill does not list, or another version."""
+    program = (
+        "from importlib.metadata import distributions as all_\n"
+        "print(*(f'{each.name}=={each.version}' for each in all_()))"
+    )
+    said = engine.run(
+        "podman", "run", "--rm", "--network", "none", "--entrypoint", "/opt/trickle/bin/python",
+        f"localhost/trickle-{service}", "-c", program,
+    )  # fmt: skip
+    listed = {
+        _alike(f"{each['name']}=={each['version']}")
+        for each in json.loads(bill.read_text())["components"]
+    }
+    ours = f"trickle=={version('trickle')}"
+    if unlisted := {_alike(each) for each in said.split()} - listed - {ours}:
+        raise Failed(f"{bill.name} does not list {', '.join(sorted(unlisted))}")
+
+
+def _alike(name: str) -> str:
+    return name.lower().replace("_", "-")
+
+
 def _listed(*command: str | Path) -> str:
     words = [str(word) for word in command]
     done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
@@ -106,8 +130,10 @@ def make(engine: Engine, service: str, base: str, *, twice: bool) -> None:
     layer = build(engine, service, base)
     megabytes = size(engine, f"localhost/trickle-{service}")
     say(f"ok      {service}: {megabytes} MB, built in {time.monotonic() - began:.0f} s")
-    documents = ", ".join(str(each.relative_to(ROOT)) for each in bills_of_materials(service))
-    say(f"ok      bills of materials: {documents}")
+    bills = bills_of_materials(service)
+    hold_to(engine, service, bills[0])
+    documents = ", ".join(str(each.relative_to(ROOT)) for each in bills)
+    say(f"ok      bills of materials: {documents} (of what we add: the base's are its publisher's)")
     if twice:
         if (again := build(engine, service, base, afresh=True)) != layer:
             raise Failed(f"{service} differs when it is built again: {layer} {again}")
