@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import resource
 import signal
 import sys
@@ -18,6 +19,7 @@ from shared.tracebacks import described
 log = structlog.get_logger(__name__)
 
 EX_CONFIG: Final = 78  # sysexits.h: a person has to change the configuration
+PR_SET_DUMPABLE: Final = 4
 
 
 class StoppedEarly(ServiceError):
@@ -58,7 +60,7 @@ def run(main: Callable[[], Coroutine[Any, Any, int]], service: str) -> int:
     """Run a service to its exit code: 0, 1 for a failure, 78 for a configuration to change."""
     import uvloop  # noqa: PLC0415 - absent on Windows, where nothing else of this works either
 
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core would hold passwords and keys
+    keep_memory_private()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.get_loop().set_exception_handler(_unowned)
@@ -73,6 +75,17 @@ def run(main: Callable[[], Coroutine[Any, Any, int]], service: str) -> int:
         for leaf in expected:
             print(f"{service}: {leaf}", file=sys.stderr)  # noqa: T201 - logging may not be up
         return EX_CONFIG if any(isinstance(leaf, Misconfigured) for leaf in expected) else 1
+
+
+def keep_memory_private() -> None:
+    """Passwords and keys are in it: no core file, and /proc shows it to no process of our user's.
+
+    A kernel that lets scripts be contained by less than all means (`docs/security.md`) leaves them
+    our user's rights, and this still stands. What we start is as it would be without (prctl(2)).
+    """
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, *map(ctypes.c_ulong, (0, 0, 0, 0)))
 
 
 def _unowned(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

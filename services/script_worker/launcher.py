@@ -7,7 +7,9 @@ worker would stall the worker's event loop and copy its secrets.
 Rule 1: a child starts with nothing: no descriptor, no environment, no privilege it could gain.
 Rule 2: nothing outlives the launcher, and the launcher doesn't outlive the worker.
 Rule 3: what arrives on the socket may be garbage; it is answered, and the loop goes on.
-Rule 4: once it was told to confine, no child starts with less than the level it found.
+Rule 4: it never waits for the worker. What that does not take is kept, in order, and meanwhile
+        no connect is judged: so what is kept has a bound, a message or two for each runner.
+Rule 5: once it was told to confine, no child starts with less than the level it found.
 
 One message a packet (SEQPACKET, JSON):
 worker -> launcher  {"confine": {...}}  what to put around each child from now on (`Order`);
@@ -16,7 +18,7 @@ worker -> launcher  {"confine": {...}}  what to put around each child from now o
                     {"grant": pid, "open": bool, "listed": [[address, port], ...]}
 launcher -> worker  {"confined": level, "pieces": [...], "missing": {level: [...]}}
                     {"spawned": token, "pid": n} with a pidfd | {"refused": token, "why": "..."}
-                    {"connect": pid, "address": "...", "port": n, "verdict": "..."}
+                    {"connect": pid, "address": "...", "port": n, "verdict": "...", "times": n}
                     {"exited": pid, "code": n}   n < 0: died by signal -n
 """
 
@@ -25,11 +27,13 @@ from __future__ import annotations
 import array
 import json
 import os
+import resource
 import select
 import signal
 import socket
 import sys
 import time
+from collections import deque
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, Final
@@ -52,6 +56,8 @@ __all__ = ["ENVIRONMENT", "command"]
 
 MAX_PACKET: Final = 64 * 1024
 LAST_WISH_SECONDS: Final = 5.0
+MAX_DESCRIPTORS: Final = 4096
+"""Where the hard limit gives as many: one for each runner, and those of connects under way."""
 PR_SET_CHILD_SUBREAPER: Final = 36
 _BOOT: Final = (
     "import sys; sys.path.append(sys.argv[1]);"  # last: the standard library goes first
@@ -70,6 +76,9 @@ class Launcher:
 
     def __init__(self, worker: socket.socket) -> None:
         self._worker = worker
+        self._worker_full = os.dup(worker.fileno())
+        """To wait by until the worker takes more: a poll knows each number once."""
+        self._kept: deque[tuple[bytes, int | None]] = deque()
         self._pid = os.getpid()
         self._runners: set[int] = set()
         self._watch = Watch()
@@ -144,10 +153,7 @@ class Launcher:
         except (ValueError, TypeError, KeyError, RecursionError, OSError) as error:
             self._tell({"refused": token, "why": f"{type(error).__name__}: {error}"[:500]})
             return
-        try:
-            self._tell({"spawned": token, "pid": pid}, pidfd)
-        finally:
-            os.close(pidfd)
+        self._tell({"spawned": token, "pid": pid}, pidfd)
 
     def _check_confined(self) -> None:
         if self._to_be_confined and self._confinement is None:
@@ -186,18 +192,42 @@ class Launcher:
         if self._supervisor is not None and pid in self._runners:
             self._supervisor.grant(pid, grant)
 
-    def _told(self, pid: int, to: SocketAddress | None, verdict: Verdict) -> None:
+    def _told(self, pid: int, to: SocketAddress | None, verdict: Verdict, times: int) -> None:
         address = str(to.to.address) if to is not None else ""
         port = to.to.port if to is not None else 0
-        self._tell({"connect": pid, "address": address, "port": port, "verdict": verdict.value})
+        where = {"address": address, "port": port}
+        self._tell({"connect": pid, **where, "verdict": verdict.value, "times": times})
 
     def _tell(self, message: dict[str, Any], descriptor: int | None = None) -> None:
-        packet = json.dumps(message).encode()
-        with suppress(OSError):  # the worker is gone: the loop's next read says so
-            if descriptor is None:
-                self._worker.send(packet)
-            else:
-                socket.send_fds(self._worker, [packet], [descriptor])
+        """Send, or keep until the worker takes it (rule 4). The descriptor is ours to close."""
+        self._kept.append((json.dumps(message).encode(), descriptor))
+        if len(self._kept) == 1 and not self._send_kept():
+            self._watch.add(self._worker_full, lambda _: self._go_on(), select.POLLOUT)
+            if self._supervisor is not None:
+                self._supervisor.pause()
+
+    def _go_on(self) -> None:
+        if self._send_kept():
+            self._watch.remove(self._worker_full)
+            if self._supervisor is not None:
+                self._supervisor.resume()
+
+    def _send_kept(self) -> bool:
+        """Whether all is sent."""
+        while self._kept:
+            packet, descriptor = self._kept[0]
+            rights = [] if descriptor is None else [array.array("i", [descriptor])]
+            along = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, each) for each in rights]
+            try:  # not `send_fds`: it drops the flags
+                self._worker.sendmsg([packet], along, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return False
+            except OSError:
+                pass  # the worker is gone: the loop's next read says so
+            self._kept.popleft()
+            if descriptor is not None:
+                os.close(descriptor)
+        return True
 
     # -- the runners --------------------------------------------------------------------------
 
@@ -212,10 +242,19 @@ class Launcher:
         if self._supervisor is not None and ours is not None and theirs is not None:
             theirs.close()
             self._supervisor.adopt(pid, ours)
-        return pid, os.pidfd_open(pid)  # ours to reap, so the pid can't have been reused
+        try:
+            return pid, os.pidfd_open(pid)  # ours to reap, so the pid can't have been reused
+        except OSError:
+            self._runners.discard(pid)  # nobody will know of it
+            if self._supervisor is not None:
+                self._supervisor.dismiss(pid)
+            _kill_group(pid)
+            raise
 
     def _reap(self) -> None:
+        any_ended = False
         while (ended := _next_ended()) is not None:
+            any_ended = True
             # Before the zombie is reaped its pid can't be reused, so this group is its own.
             _kill_group(ended)
             _, status = os.waitpid(ended, 0)
@@ -224,9 +263,9 @@ class Launcher:
                 if self._supervisor is not None:
                     self._supervisor.dismiss(ended)
                 self._tell({"exited": ended, "code": os.waitstatus_to_exitcode(status)})
-            # A daemon that left its group is our child now: we are the subreaper.
-            for stray in _children(self._pid) - self._runners:
-                _kill_group(stray)
+        # A daemon that left its group is our child now: we are the subreaper.
+        for stray in _children(self._pid) - self._runners if any_ended else ():
+            _kill_group(stray)
 
 
 def _receive(sock: socket.socket) -> tuple[bytes, list[int], int]:
@@ -271,9 +310,10 @@ def _kill_group(pid: int) -> None:
 def _children(parent: int) -> set[int]:
     """All our children, strays included; slow (all of /proc), so only asked after a death."""
     found = set()
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and _parent_of(entry) == parent:
-            found.add(int(entry.name))
+    with suppress(OSError):  # no descriptor is left; the next death looks again
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit() and _parent_of(entry) == parent:
+                found.add(int(entry.name))
     return found
 
 
@@ -302,6 +342,8 @@ def _fill_up() -> None:
 
 def main(descriptor: int, parent: int) -> None:
     """Serve the worker at the other end of the socket until it is gone."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, MAX_DESCRIPTORS), most))
     _fill_up()
     # Everything from here on, its signals included, must find us ready to clean up.
     reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)

@@ -102,7 +102,7 @@ def observe_pool(event: PoolEvent) -> None:
             RUNNERS_RETIRED.labels(str(reason)).inc()
         case LateViolation(_, kind):
             VIOLATIONS.labels(str(kind)).inc()
-        case Connected(verdict):
-            EGRESS.labels(str(verdict)).inc()
+        case Connected(verdict, times):
+            EGRESS.labels(str(verdict)).inc(times)
         case never:
             assert_never(never)

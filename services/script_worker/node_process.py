@@ -66,6 +66,8 @@ MIB: Final = 1024 * 1024
 OUTPUT_TAIL_BYTES: Final = 64 * 1024
 OUTPUT_FLOOD_BYTES: Final = 16 * MIB
 FRAMES_FLOOD_BYTES: Final = 16 * MIB
+THREAD_MIB: Final = 530
+"""What each thread of Node's reserves; nearly all of it is never touched, and counts all the same."""
 _LAST_WORDS: Final = 2000
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 _OUT_OF_MEMORY: Final = re.compile(
@@ -283,10 +285,10 @@ class NodeProcess(asyncio.Protocol):
                     connected=self._connected,
                 )
 
-    def grant(self, grant: Grant) -> None:
-        """What its scripts may connect to, from now on; before, nothing."""
+    async def grant(self, grant: Grant, until: float) -> None:
+        """What its scripts may connect to, from now on; before, nothing. Raises NotSpawned."""
         if self._spawner is not None and self._child is not None:
-            self._spawner.grant(self._child, grant)
+            await self._spawner.grant(self._child, grant, until)
 
     async def bind(self, bundle: Bundle, deadline: float) -> Answer:
         """Give it its scripts; afterwards it belongs to this bundle for life."""
@@ -520,7 +522,7 @@ class NodeProcess(asyncio.Protocol):
 
     def _connected(self, connect: Connect) -> None:
         """The launcher tells of a connect before the script can act on what became of it."""
-        self.connects += 1
+        self.connects += connect.times
         self.on_connect(connect)
         answer = self._answer if self._answering is not None else None
         if answer is not None and len(answer.connects) < MAX_CONNECTS:
@@ -602,9 +604,11 @@ class NodeProcess(asyncio.Protocol):
                 Detail.PROCESS_EXIT, f"the script called process.exit({self._asked_to_exit})"
             )
         if _OUT_OF_MEMORY.search(self._output.tail):
-            limit = self._command.heap_mib
+            heap, data = self._command.heap_mib, self._command.data_bytes >> 20
             return Failed.of(
-                Detail.HEAP_EXHAUSTED, f"the script ran out of memory (heap limit {limit} MiB)"
+                Detail.HEAP_EXHAUSTED,
+                f"the script ran out of memory (heap limit {heap} MiB; {data} MiB in all, and"
+                f" a worker thread alone takes {THREAD_MIB})",
             )
         end = _end(self.gone.done(), self._exit_code)
         return Failed.of(Detail.PROCESS_DIED, _joined(end, self.last_words()))

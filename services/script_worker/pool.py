@@ -42,7 +42,7 @@ from services.script_worker.node_process import (
 from services.script_worker.preload import Preload
 from services.script_worker.redaction import ConfigurationForms, Redactor, Secrets
 from services.script_worker.sandbox.levels import Level
-from services.script_worker.spawner import Connect, Isolation, Spawner
+from services.script_worker.spawner import Connect, Isolation, NotSpawned, Spawner
 from services.script_worker.verdicts import (
     Value,
     Verdict,
@@ -178,9 +178,10 @@ class LateViolation:
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """A script asked for a connect."""
+    """A script asked for a connect, so many times."""
 
     verdict: EgressVerdict
+    times: int
 
 
 PoolEvent = Started | Leased | Retired | LateViolation | Connected
@@ -400,6 +401,9 @@ class Pool:
             return _Attempt(answer, ready - began, ran, self._facts(lease), process.mapped)
         except FrameTooLarge as error:
             return _Attempt(Answer(failure=Failed.of(Detail.RESULT_TOO_LARGE, f"call: {error}")))
+        except NotSpawned as error:
+            process.kill(RetireReason.CANCELLED)
+            return _Attempt(_unavailable(str(error), started=False))
         except BaseException:
             process.kill(RetireReason.CANCELLED)
             raise
@@ -412,7 +416,8 @@ class Pool:
         self._observe(Leased(lease.source))
         if lease.source == "warm":
             if not self._egress.is_open(call.bundle):
-                process.grant(await self._egress.grant(call.bundle))  # its names may have moved
+                grant = await self._egress.grant(call.bundle)  # its names may have moved
+                await process.grant(grant, call.deadline)
             return None
         if not await self._started(lease, call.deadline):
             return _unavailable("no runner started in time", started=False)
@@ -422,7 +427,7 @@ class Pool:
         if not grant.open and (await self._spawner.isolation()).level is not Level.FULL:
             message = "this worker can't hold scripts to a list of destinations"
             return Answer(failure=Failed.of(Detail.CONNECT_DENIED, message), started=False)
-        process.grant(grant)  # before its scripts can ask for anything
+        await process.grant(grant, call.deadline)  # before its scripts can ask for anything
         answer = await process.bind(call.bundle, call.deadline)
         if isinstance(answer.frame, BindError):
             answer.failure = bind_failure(answer.frame)
@@ -681,7 +686,7 @@ class Pool:
                 port=connect.port,
                 verdict=str(connect.verdict),
             )
-        self._observe(Connected(connect.verdict))
+        self._observe(Connected(connect.verdict, connect.times))
 
     # -- blanks -------------------------------------------------------------------------------
 

@@ -42,9 +42,11 @@ class Connect:
     """A connect that a child asked for, and what the launcher said."""
 
     address: str
-    """Empty: it was no internet address."""
+    """Empty: it was no internet address, or several."""
     port: int
     verdict: Verdict
+    times: int = 1
+    """More than one: those that the launcher did not tell one by one."""
 
     @property
     def to(self) -> str:
@@ -117,6 +119,7 @@ class Spawner:
         self._launcher: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
         self._lost: asyncio.Future[None] | None = None
+        self._writable: asyncio.Future[None] | None = None
         self._spawning: dict[int, tuple[asyncio.Future[Child], _Ears]] = {}
         self._children: dict[int, tuple[Child, _Ears]] = {}
         self._token = 0
@@ -166,25 +169,66 @@ class Spawner:
         return self._isolation.result()
 
     def order(self, order: Order) -> None:
-        """What to put around children; later only addresses of our own services may differ."""
+        """What to put around children; later only addresses of our own services may differ.
+
+        A launcher that takes nothing right now is told at the next call.
+        """
         if order != self._order:
-            self._order = order
-            self._send(self._confine(order))
+            with suppress(BlockingIOError):
+                self._send(self._confine(order))
+                self._order = order
 
     def _confine(self, order: Order) -> dict[str, Any]:
         message: dict[str, Any] = {"confine": asdict(order)}
         known = _FOUND.get(order.ports is not None)
         return message if known is None else message | {"found": asdict(known)}
 
-    def grant(self, child: Child, grant: Grant) -> None:
-        """What a child may connect to, from now on; before, nothing."""
+    async def grant(self, child: Child, grant: Grant, until: float) -> None:
+        """What a child may connect to, from now on; before, nothing.
+
+        Raises NotSpawned if the launcher has not taken it by then, on the loop's clock: without it
+        a script would be refused what is allowed.
+        """
         listed = [(str(each.address), each.port) for each in grant.listed]
-        self._send({"grant": child.pid, "open": grant.open, "listed": listed})
+        message = {"grant": child.pid, "open": grant.open, "listed": listed}
+        try:
+            async with asyncio.timeout_at(until):
+                while not self._taken(message):
+                    await asyncio.wait([self._room()])
+        except TimeoutError:
+            raise NotSpawned("the launcher does not take what it is sent") from None
+
+    def _taken(self, message: dict[str, Any]) -> bool:
+        try:
+            self._send(message)
+        except BlockingIOError:
+            return False
+        return True
 
     def _send(self, message: dict[str, Any]) -> None:
+        """Raises BlockingIOError while the launcher is behind with reading."""
         if self._socket is not None:
-            with suppress(OSError):  # it is lost, and the reader will say so
+            try:
                 self._socket.send(json.dumps(message).encode())
+            except BlockingIOError:
+                raise
+            except OSError:
+                return  # it is lost, and the reader will say so
+
+    def _room(self) -> asyncio.Future[None]:
+        """Done when the launcher takes more, or is lost."""
+        if self._writable is None:
+            loop = asyncio.get_running_loop()
+            self._writable = loop.create_future()
+            assert self._socket is not None  # noqa: S101 - it would block
+            loop.add_writer(self._socket.fileno(), self._has_room)
+        return self._writable
+
+    def _has_room(self) -> None:
+        if self._writable is not None and self._socket is not None:
+            asyncio.get_running_loop().remove_writer(self._socket.fileno())
+            self._writable.set_result(None)
+            self._writable = None
 
     async def spawn(
         self,
@@ -267,7 +311,8 @@ class Spawner:
     def _connected(self, pid: int, message: dict[str, Any]) -> None:
         if (known := self._children.get(pid)) is not None:
             verdict = Verdict(message["verdict"])
-            known[1].connected(Connect(message["address"], message["port"], verdict))
+            connect = Connect(message["address"], message["port"], verdict, message["times"])
+            known[1].connected(connect)
 
     def _confined(self, message: dict[str, Any]) -> None:
         if self._isolation is not None and not self._isolation.done():
@@ -290,6 +335,7 @@ class Spawner:
         if self._socket is None or self._launcher is None:
             return
         asyncio.get_running_loop().remove_reader(self._socket.fileno())
+        self._has_room()
         self._socket.close()
         self._launcher.kill()
         self._launcher.wait()  # its end is what closed the socket

@@ -72,6 +72,14 @@ class Visitors:
             waiting.connect_ex(server.getsockname())
         return int(server.getsockname()[1])
 
+    def reserve(self) -> int:
+        """A TCP port that nobody is given, and that who asks for it by number may listen on."""
+        holder = socket.socket()
+        self._sockets.append(holder)
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind(("127.0.0.1", 0))
+        return int(holder.getsockname()[1])
+
     async def receive(self, what: str) -> int:
         """A UDP port."""
         loop = asyncio.get_running_loop()
@@ -150,7 +158,7 @@ class Arena:
             "metadata_port": str(await visitors.listen("metadata", METADATA)),
             "udp": str(await visitors.receive("datagram")),
             "hung": str(visitors.hang()),
-            "listen": str(_unused_port()),
+            "listen": str(visitors.reserve()),
             "worker": str(os.getpid()),
         }
         own = tuple(("127.0.0.1", int(self._fixed[name])) for name in ("broker", "database"))
@@ -268,11 +276,6 @@ def resident() -> int:
     """Bytes of this process."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
-
-
-def _unused_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 def _listening() -> set[int]:

@@ -5,7 +5,8 @@ Headers, `// key: value`, in the first comment lines:
   needs              the isolation level below which it is not run: fs, fs+net, full
   deadline           seconds, 10 if it says nothing
   outcome, detail, reason, message (a pattern), value (JSON), came_to (JSON), violations, retires
-                     what is expected of its call; `any`, or `one|another`, where the process may choose
+                     what is expected of its call; `any` where the process may choose
+  or_outcome, or_detail, …  another end of the first call, as good, where the machine chooses
   then_...           the same of a second call, made when the first has its effect
   next_revision_value  of the same call by the connection's next revision
   console            how many lines the console has
@@ -35,7 +36,7 @@ _EXPECTED: Final = (
 )
 _KEYS: Final = frozenset(
     {"attack", "needs", "deadline", "next_revision_value", "console", "hides"}
-    | {prefix + key for key in _EXPECTED for prefix in ("", "then_")}
+    | {prefix + key for key in _EXPECTED for prefix in ("", "or_", "then_")}
 )
 _KERNEL: Final = {
     *("EACCES", "EPERM", "ENOSYS", "EROFS", "EAFNOSUPPORT", "EPROTONOSUPPORT", "ERR_ACCESS_DENIED"),
@@ -87,6 +88,10 @@ class Expected:
 
     says: dict[str, str]
 
+    def or_else(self, other: Expected, run: Run) -> Expected:
+        """This one, or the other if it has the run's outcome and this has not."""
+        return other if outcome_of(run)["outcome"] == other.says.get("outcome") else self
+
     def late(self, key: str) -> set[str] | None:
         """The violations or reasons to retire; None: any."""
         header = self.says.get(key, "none")
@@ -101,13 +106,12 @@ class Expected:
                 yield f"{key}: {_listed(seen)} instead of {_listed(wanted)}"
 
     def _own_choice(self, key: str) -> bool:
-        outcome = self.says.get("outcome", "")
-        return (outcome == "any" or "|" in outcome) and key not in self.says
+        return self.says.get("outcome") == "any" and key not in self.says
 
     def _outcome(self, run: Run) -> Iterator[str]:
         outcome = outcome_of(run)
         wanted = self.says.get("outcome", "succeeded")
-        if wanted != "any" and outcome["outcome"] not in wanted.split("|"):
+        if wanted not in ("any", outcome["outcome"]):
             yield f"it came to {described(run)} instead of {wanted}"
         for key in ("detail", "reason"):
             if key in self.says and self.says[key] != outcome.get(key):

@@ -32,6 +32,7 @@ CANARY: Final = "TRICKLE_CANARY"
 """An environment variable of the worker's whose value nothing may repeat."""
 FORGED_EVENT: Final = "connection.deleted"
 """What a script would like the worker's log to say."""
+NOTHING_ELSE: Final = Expected({})
 MAX_GROWTH: Final = 64 * 1024 * 1024
 
 
@@ -60,7 +61,7 @@ async def attack(place: Arena, number: int, script: Attack) -> dict[str, Any]:
     )
     problems: list[str] = []
     began, place.worst_tick = perf_counter(), 0.0
-    run, found = await _strike(place, bundle, script, script.expects())
+    run, found = await _strike(place, bundle, script, script.expects(), script.expects("or_"))
     problems += found
     told = [described(run)]
     texts = _texts(run)
@@ -86,7 +87,7 @@ async def attack(place: Arena, number: int, script: Attack) -> dict[str, Any]:
 
 
 async def _strike(
-    place: Arena, bundle: Bundle, script: Attack, expected: Expected
+    place: Arena, bundle: Bundle, script: Attack, expected: Expected, other: Expected = NOTHING_ELSE
 ) -> tuple[Run, list[str]]:
     """One call, while the neighbour has one too."""
     place.events.clear()
@@ -97,6 +98,7 @@ async def _strike(
         )
         beside = calls.create_task(place.call_neighbour())
     run = call.result()
+    expected = expected.or_else(other, run)
     wanted = {key: expected.late(key) or set() for key in ("violations", "retires")}
     await eventually(
         lambda: (

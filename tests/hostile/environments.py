@@ -1,4 +1,8 @@
-"""Where the corpus is run: on this machine as it is, and inside a restricted pod."""
+"""Where the corpus is run: on this machine as it is, and inside a restricted pod.
+
+Several workers share it: an attack mostly waits, for a process to start or to be gone. Each has an
+arena of its own, so that what is hurt is known to be hurt by the attack that it tried.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +11,15 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from enum import StrEnum
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, Final
 
+from tests.hostile.attacks import all_attacks
 from tests.hostile.campaign import CANARY, FORGED_EVENT
 from tests.hostile.pod import NOT_POSSIBLE, ROOT, NotPossible, Pod
 
@@ -23,7 +31,9 @@ class Where(StrEnum):
     POD = "restricted pod"
 
 
+WORKERS: Final = 3
 _WITHIN: Final = 900.0
+Line = dict[str, Any]
 
 
 def must_run() -> bool:
@@ -31,11 +41,33 @@ def must_run() -> bool:
     return bool(os.environ.get("CI"))
 
 
-def run(where: Where, names: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
-    """The campaign's lines as they come; one more if its process did not live to the end.
+def run(where: Where, names: Sequence[str] = ()) -> Iterator[Line]:
+    """The campaigns' lines as they come, of those names or of all; one more for a process that did
+    not live to the end.
 
     Raises NotPossible.
     """
+    chosen = names or [attack.name for attack in all_attacks()]
+    shares = [share for number in range(WORKERS) if (share := chosen[number::WORKERS])]
+    told: SimpleQueue[Line | None] = SimpleQueue()
+
+    def work(share: Sequence[str]) -> None:
+        try:
+            with closing(_worker(where, share)) as lines:
+                for line in lines:
+                    told.put(line)
+        finally:
+            told.put(None)
+
+    with ThreadPoolExecutor(WORKERS) as workers:
+        working = [workers.submit(work, share) for share in shares]
+        for _ in shares:
+            yield from iter(told.get, None)
+        for each in working:
+            each.result()
+
+
+def _worker(where: Where, names: Sequence[str]) -> Generator[Line]:
     with tempfile.TemporaryDirectory(prefix="trickle-hostile-") as folder:
         scratch, log = Path(folder), Path(folder, "log")
         (scratch / "scratch").mkdir()
@@ -63,7 +95,7 @@ def run(where: Where, names: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
         yield from _end(code, log.read_text(errors="replace"))
 
 
-def _end(code: int, log: str) -> Iterator[dict[str, Any]]:
+def _end(code: int, log: str) -> Iterator[Line]:
     tail = log[-2000:].strip()
     if code == NOT_POSSIBLE:
         raise NotPossible(tail)

@@ -1,5 +1,11 @@
 // attack: take memory outside the heap, with Buffers that are written to
-// outcome: script_error|out_of_memory
+// outcome: script_error
+// detail: called_back_error
+// message: emory|allocation failed
+// or_outcome: out_of_memory
+// or_detail: heap_exhausted
+// or_message: heap limit
+// or_retires: out_of_memory
 function login(email, password, callback) {
   const all = [];
   try {

@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import services.script_worker.launcher as launcher_module
+from services.script_worker.sandbox.egress import Grant
 from services.script_worker.spawner import Child, NotSpawned, Spawner
 
 SOON = 10.0
@@ -234,6 +237,109 @@ async def test_closing_ends_every_process_and_the_launcher(spawner: Spawner) -> 
         assert state_of(spawned.child.pid) is None
     with pytest.raises(NotSpawned):
         await Spawned().start(spawner, "/bin/true")
+
+
+async def test_a_launcher_that_is_behind_loses_no_grant(spawner: Spawner) -> None:
+    spawned = await Spawned().start(spawner, "/bin/sleep", "600")
+    launcher, loop = spawner.launcher_pid, asyncio.get_running_loop()
+    assert launcher is not None
+    assert spawned.child is not None
+    os.kill(launcher, signal.SIGSTOP)
+    grants = [
+        asyncio.create_task(spawner.grant(spawned.child, Grant(), loop.time() + SOON))
+        for _ in range(1000)
+    ]
+    await asyncio.sleep(0)
+    with pytest.raises(NotSpawned):
+        await spawner.grant(spawned.child, Grant(), loop.time() + 0.1)
+    waiting = [grant for grant in grants if not grant.done()]
+    os.kill(launcher, signal.SIGCONT)
+    await asyncio.gather(*grants)
+
+    assert waiting
+
+
+async def test_a_grant_that_waits_for_a_launcher_that_is_lost_ends(spawner: Spawner) -> None:
+    spawned = await Spawned().start(spawner, "/bin/sleep", "600")
+    launcher, loop = spawner.launcher_pid, asyncio.get_running_loop()
+    assert launcher is not None
+    assert spawned.child is not None
+    os.kill(launcher, signal.SIGSTOP)
+    async with asyncio.timeout(SOON), asyncio.TaskGroup() as grants:
+        for _ in range(1000):
+            grants.create_task(spawner.grant(spawned.child, Grant(), loop.time() + 2 * SOON))
+        await asyncio.sleep(0)
+        os.kill(launcher, signal.SIGKILL)
+
+
+@contextmanager
+def raw() -> Iterator[tuple[socket.socket, int, int]]:
+    """A launcher's socket, its pid, and a descriptor for its children."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours.settimeout(SOON)
+    null = os.open(os.devnull, os.O_RDWR)
+    with (
+        subprocess.Popen(
+            launcher_module.command(theirs.fileno(), os.getpid()),
+            pass_fds=[theirs.fileno()],
+        ) as process,
+        ours,
+    ):
+        theirs.close()
+        yield ours, process.pid, null
+        os.close(null)
+        ours.close()
+
+        assert process.wait(timeout=SOON) == 0
+
+
+def heard(ours: socket.socket) -> dict[str, Any]:
+    """The launcher's next message."""
+    packet, pidfds, _, _ = socket.recv_fds(ours, 4096, 1)
+    for each in pidfds:
+        os.close(each)
+    message: dict[str, Any] = json.loads(packet)
+    return message
+
+
+def test_a_worker_that_does_not_listen_holds_the_launcher_up_with_nothing() -> None:
+    """It takes requests, and what it had to say is said in order, with nothing missing."""
+    number = 300
+    with raw() as (ours, _, null):
+        for token in range(number):
+            message = json.dumps({"spawn": token, "argv": ["/bin/true"]}).encode()
+            socket.send_fds(ours, [message], [null, null])
+        messages = [heard(ours) for _ in range(2 * number)]
+    spawned = {each["pid"]: each["spawned"] for each in messages if "spawned" in each}
+
+    assert list(range(number)) == list(spawned.values())
+    assert spawned.keys() == {each["exited"] for each in messages if "exited" in each}
+
+
+def test_a_launcher_without_descriptors_refuses_and_lives_on() -> None:
+    with raw() as (ours, launcher, null):
+
+        def spawn(*argv: str) -> dict[str, Any]:
+            message = json.dumps({"spawn": 1, "argv": argv}).encode()
+            socket.send_fds(ours, [message], [null, null])
+            return heard(ours)
+
+        pid = spawn("/bin/sleep", "600")["pid"]
+        _, most = resource.prlimit(launcher, resource.RLIMIT_NOFILE)
+        told = []
+        for limit in range(4, 16):  # so that each thing that it opens is once one too many
+            resource.prlimit(launcher, resource.RLIMIT_NOFILE, (limit, most))
+            told.append(spawn("/bin/true"))
+            if "spawned" in told[-1]:
+                assert "exited" in heard(ours)
+        resource.prlimit(launcher, resource.RLIMIT_NOFILE, (4, most))
+        os.kill(pid, signal.SIGKILL)  # a death looks through /proc
+
+        assert {"exited": pid, "code": -9} == heard(ours)
+        assert {"refused", "spawned"} <= {name for message in told for name in message}
+        resource.prlimit(launcher, resource.RLIMIT_NOFILE, (most, most))
+        assert "spawned" in spawn("/bin/true")
+        assert "exited" in heard(ours)
 
 
 def test_garbage_is_refused_and_the_next_request_served() -> None:

@@ -76,6 +76,11 @@ CASES: dict[str, tuple[str, str, str]] = {
         "mysql.createPool({}); bcrypt.compare(password, '', callback);",
         "var bcrypt = require('bcrypt'); bcrypt.compare(password, '', callback);",
     ),
+    "threads": (
+        "login",
+        "var t = require('node:worker_threads'); " + OK,
+        "var t = require('timers'); " + OK,
+    ),
     "gone-from-node": (
         "login",
         "var b = new Buffer('x'); callback(null, { user_id: b });",

@@ -18,7 +18,7 @@ from structlog.testing import capture_logs
 from services.script_worker.bundle import Bundle
 from services.script_worker.egress import Egress, EgressRules
 from services.script_worker.node_process import NodeCommand
-from services.script_worker.pool import Pool, PoolLimits, Run
+from services.script_worker.pool import Connected, Pool, PoolEvent, PoolLimits, Run
 from services.script_worker.sandbox.levels import Level
 from services.script_worker.verdicts import Value
 from shared.contracts import MAX_CONNECTS, Action, Detail, Failed, ViolationKind
@@ -100,6 +100,7 @@ class Town:
     pool: Pool
     port: int
     came: list[str] = field(default_factory=list)
+    events: list[PoolEvent] = field(default_factory=list)
 
     async def login(
         self, script: str, password: str = "x", *, egress: list[str] | None = None, **more: str
@@ -120,6 +121,7 @@ class Town:
 @asynccontextmanager
 async def town(rules: EgressRules | None = None, host: str = "127.0.0.1") -> AsyncIterator[Town]:
     came: list[str] = []
+    events: list[PoolEvent] = []
 
     async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         came.append(str(writer.get_extra_info("peername")))
@@ -130,11 +132,14 @@ async def town(rules: EgressRules | None = None, host: str = "127.0.0.1") -> Asy
     async with await asyncio.start_server(greet, host, 0) as server:
         port = server.sockets[0].getsockname()[1]
         async with Pool(
-            NodeCommand.installed(), limits=PoolLimits(blanks=0), egress=Egress(rules)
+            NodeCommand.installed(),
+            limits=PoolLimits(blanks=0),
+            observe=events.append,
+            egress=Egress(rules),
         ) as pool:
             if (await pool.isolation()).level is not Level.FULL:
                 missing("the full sandbox", RuntimeError(str(await pool.isolation())))
-            yield Town(pool, port, came)
+            yield Town(pool, port, came, events)
 
 
 def value(run: Run) -> Any:
@@ -282,6 +287,28 @@ async def test_a_script_that_connects_without_end_fills_no_log() -> None:
     assert 1 == value(run)["user_id"]
     assert MAX_CONNECTS == len(run.egress)
     assert MAX_CONNECTS == len([line for line in lines if line["event"] == "egress.connect"])
+
+
+async def test_a_flood_of_connects_is_counted_and_costs_the_worker_a_few_messages() -> None:
+    script = """function login(email, password, callback) {
+      let left = 2000;
+      const next = (error) => (left-- ? require('net').connect(1, '127.0.0.1').on('error', next)
+        : callback(error));
+      next();
+    }"""
+    async with town(EgressRules(refused=("127.0.0.0/8",))) as its:
+        run = await its.login(script)
+        connects = [each for each in its.events if isinstance(each, Connected)]
+        async with asyncio.timeout(SOON):
+            while sum(each.times for each in connects) < 2000:
+                await asyncio.sleep(0.01)  # the rest is told when the process has ended
+                connects = [each for each in its.events if isinstance(each, Connected)]
+
+    assert isinstance(run.outcome, Failed)
+    assert Detail.CONNECT_DENIED == run.outcome.detail
+    assert MAX_CONNECTS == len(run.egress)
+    assert 2000 == sum(each.times for each in connects)
+    assert len(connects) < 80
 
 
 async def test_a_lost_launcher_is_replaced_by_one_that_confines_as_well(tmp_path: Path) -> None:

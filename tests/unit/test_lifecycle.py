@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
+import os
+import sys
 from collections.abc import Callable, Coroutine
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -96,3 +100,68 @@ async def test_what_is_unavailable_is_tried_again_until_the_bound() -> None:
 
 async def test_only_what_is_unavailable_is_tried_again() -> None:
     assert 1 == await persist(Misconfigured, timedelta(seconds=10))
+
+
+NOBODY = 65534
+
+
+def as_nobody(does: Callable[[], bytes]) -> bytes:
+    """What a child says that has no rights but those of its user."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            if os.getuid() == 0:
+                os.setgroups([])
+                os.setgid(NOBODY)
+                os.setuid(NOBODY)
+            os.write(writer, does())
+        finally:
+            os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as said:
+        answer = said.read()
+    os.waitpid(child, 0)
+    return answer
+
+
+def seen_of(pid: int) -> bytes:
+    """What a process of the same user's sees of another, apart from what everybody may."""
+    seen = []
+    for name in ("environ", "mem", "maps", "fd", "root"):
+        place = Path(f"/proc/{pid}/{name}")
+        try:
+            if name in ("fd", "root"):
+                os.listdir(place)  # noqa: PTH208 - whether it may
+            else:
+                os.close(os.open(place, os.O_RDONLY))
+        except OSError:
+            continue
+        seen.append(name)
+    return " ".join(seen).encode()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no /proc")
+def test_a_service_is_closed_to_other_processes_of_its_user() -> None:
+    def neighbour_sees() -> bytes:
+        pid, (reader, writer) = os.getpid(), os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.write(writer, seen_of(pid) or b"nothing")
+            os._exit(0)
+        os.waitpid(child, 0)
+        return os.read(reader, 100)
+
+    def before_and_after() -> bytes:
+        dumpable = ctypes.c_ulong(1)  # a change of the user took it away
+        ctypes.CDLL(None).prctl(lifecycle.PR_SET_DUMPABLE, dumpable, 0, 0, 0)
+        seen = [neighbour_sees()]
+
+        lifecycle.run(ending(), "auth")
+        seen.append(neighbour_sees())
+        return b", ".join(seen)
+
+    before, after = as_nobody(before_and_after).split(b", ")
+
+    assert {b"environ", b"maps", b"fd"} <= {*before.split()}
+    assert b"nothing" == after

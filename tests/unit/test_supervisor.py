@@ -9,19 +9,31 @@ import signal
 import socket
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import pytest
-
 from services.script_worker.sandbox import seccomp
+from services.script_worker.sandbox.child import prctl
 from services.script_worker.sandbox.confinement import Confinement, Order, policy_of
-from services.script_worker.sandbox.egress import Endpoint, Grant, Policy, Verdict
+from services.script_worker.sandbox.egress import (
+    Endpoint,
+    Grant,
+    Policy,
+    SocketAddress,
+    Verdict,
+)
 from services.script_worker.sandbox.landlock import Files
 from services.script_worker.sandbox.levels import Pieces
-from services.script_worker.sandbox.supervisor import Supervisor
+from services.script_worker.sandbox.supervisor import (
+    MAX_PENDING,
+    MAX_REFUSED_TOLD,
+    Supervisor,
+)
 from services.script_worker.sandbox.syscalls import NUMBERS
 from services.script_worker.sandbox.watching import Watch
+from shared.lifecycle import PR_SET_DUMPABLE
+from tests.servers import missing
 
 WITHIN = 30.0
 NOWHERE = 2**64 - 16
@@ -32,22 +44,43 @@ def _descriptors() -> list[str]:
     return sorted(os.listdir("/proc/self/fd"))  # noqa: PTH208 - names
 
 
-def _supervisor(watch: Watch) -> Supervisor:
+class Told:
+    """Verdicts, as the worker would hear of them."""
+
+    def __init__(self) -> None:
+        self.messages = 0
+        self.times: Counter[Verdict] = Counter()
+
+    def __call__(self, _pid: int, _to: SocketAddress | None, verdict: Verdict, times: int) -> None:
+        self.messages += 1
+        self.times[verdict] += times
+
+
+def _supervisor(watch: Watch, heard: Told | None = None) -> Supervisor:
     machine = seccomp.machine()
-    assert machine is not None
-    return Supervisor(watch, Policy(), NUMBERS[machine]["connect"], lambda *_: None)
+    if machine is None:
+        missing("a table of syscalls", OSError("another machine"))
+    return Supervisor(watch, Policy(), NUMBERS[machine]["connect"], heard or Told())
 
 
-def _outcome(does: Callable[[], int], meanwhile: Callable[[], None] = lambda: None) -> int:
+def _outcome(
+    does: Callable[[], int],
+    meanwhile: Callable[[Supervisor], None] = lambda _: None,
+    *,
+    grant: Grant | None = None,
+    heard: Told | None = None,
+) -> int:
     """What a supervised child's `does` returns; `meanwhile` is called here, again and again."""
     watch, told = Watch(), bytearray()
-    supervisor = _supervisor(watch)
+    supervisor = _supervisor(watch, heard)
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
         number = 255
         try:
+            # As after an exec, whatever a test before this one made of our process.
+            prctl(PR_SET_DUMPABLE, 1)
             Confinement(Pieces(seccomp=True, supervised=True), Files()).apply(theirs)
             number = does()
         finally:
@@ -55,14 +88,14 @@ def _outcome(does: Callable[[], int], meanwhile: Callable[[], None] = lambda: No
             os._exit(0)
     os.close(writer)
     theirs.close()
-    supervisor.grant(child, Grant())
+    supervisor.grant(child, grant or Grant())
     supervisor.adopt(child, ours)
     watch.add(reader, lambda _: told.extend(os.read(reader, 1) or b"\xff"))
     until = time.monotonic() + WITHIN
     try:
         while not told and time.monotonic() < until:
             watch.handle(watch.wait(50))
-            meanwhile()
+            meanwhile(supervisor)
     finally:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
@@ -90,10 +123,57 @@ def _full() -> Iterator[tuple[socket.socket, int]]:
         yield listening, port
 
 
-needs_seccomp = pytest.mark.skipif(seccomp.machine() is None, reason="no table of syscalls here")
+def _refusals(times: int, port: int) -> int:
+    """How many connects to a port are refused by the supervisor."""
+    refused = 0
+    for _ in range(times):
+        with socket.socket() as asking:
+            refused += asking.connect_ex(("127.0.0.1", port)) == errno.EACCES
+    return refused
 
 
-@needs_seccomp
+def test_refused_connects_are_told_some_times_and_counted_beyond() -> None:
+    heard = Told()
+
+    assert 200 == _outcome(lambda: _refusals(200, 1), grant=Grant(open=False), heard=heard)
+    assert {Verdict.NOT_LISTED: 200} == heard.times
+    assert MAX_REFUSED_TOLD + 1 == heard.messages
+
+
+def test_connects_under_way_have_a_bound_and_those_beyond_are_refused() -> None:
+    heard = Told()
+    with _full() as (_, port):
+
+        def connect() -> int:
+            for _ in range(MAX_PENDING):
+                threading.Thread(target=_refusals, args=(1, port), daemon=True).start()
+            refused = 0
+            for _ in range(100):
+                time.sleep(0.01)  # the supervisor may be asked by this thread before those
+                refused += _refusals(1, port)
+            return refused > 50
+
+        assert _outcome(connect, heard=heard)
+    assert MAX_PENDING == heard.times[Verdict.ALLOWED]
+
+
+def test_while_it_is_paused_who_asks_waits_and_nothing_is_told() -> None:
+    heard, rounds, told_while_paused = Told(), 0, 0
+
+    def meanwhile(supervisor: Supervisor) -> None:
+        nonlocal rounds, told_while_paused
+        rounds += 1
+        if rounds == 1:
+            supervisor.pause()
+        elif rounds == 10:
+            told_while_paused = heard.messages
+            supervisor.resume()
+
+    assert 3 == _outcome(lambda: _refusals(3, 1), meanwhile, grant=Grant(open=False), heard=heard)
+    assert 0 == told_while_paused
+    assert {Verdict.NOT_LISTED: 3} == heard.times
+
+
 def test_a_connect_to_what_is_no_memory_is_refused_and_ends_nobody_else() -> None:
     def connect() -> int:
         with socket.socket() as asking:
@@ -102,7 +182,6 @@ def test_a_connect_to_what_is_no_memory_is_refused_and_ends_nobody_else() -> Non
     assert errno.EACCES == _outcome(connect)
 
 
-@needs_seccomp
 def test_a_descriptor_that_is_closed_while_its_connect_is_under_way_ends_nobody_else() -> None:
     began = time.monotonic()
     with _full() as (listening, port):
@@ -124,7 +203,7 @@ def test_a_descriptor_that_is_closed_while_its_connect_is_under_way_ends_nobody_
             waiting.join()
             return seen[0]
 
-        def accept() -> None:
+        def accept(_: Supervisor) -> None:
             if time.monotonic() - began > 1:
                 try:
                     listening.accept()[0].close()
@@ -155,8 +234,8 @@ def test_a_service_that_is_named_by_this_machine_s_other_address_is_refused_at_l
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as routed:
         try:
             routed.connect(("192.0.2.1", 9))  # sends nothing
-        except OSError:
-            pytest.skip("this machine has no address but loopback")
+        except OSError as error:
+            missing("an address but loopback", error)
         other = routed.getsockname()[0]
     loopback = Endpoint.of("127.0.0.1", 5432)
 

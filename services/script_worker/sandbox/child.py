@@ -56,7 +56,7 @@ def become(
             limit()
         else:
             confinement.apply(channel)
-        os.closerange(4, 1024)  # a second lock: all of ours close at exec anyway
+        os.closerange(4, 4096)  # a second lock: all of ours close at exec anyway
         os.execve(argv[0], argv, ENVIRONMENT | _names(confinement))  # noqa: S606 - a shell is what we avoid
     except BaseException as error:  # noqa: BLE001 - the next statement ends the process
         with suppress(OSError):

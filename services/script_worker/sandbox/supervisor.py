@@ -6,7 +6,8 @@ script's (ADDFD with SETFD): what the script writes into its memory meanwhile ch
 `execve` is asked for as well, and happens once.
 
 Rule 1: nothing here blocks. A blocking connect waits in our poll, not in us.
-Rule 2: a verdict is told to the worker before the script can act on it.
+Rule 2: a verdict is told to the worker before the script can act on it. While the worker does not
+        listen no question is taken (`pause`): it waits in the kernel, and so does who asked it.
 Rule 3: the kernel's word for "it is gone" (ENOENT) is no error; anything else refuses.
 Rule 4: by UDP a runner asks name servers, and nothing else. Such a connect sends nothing and is made
         of habit: resolvers look up in this way which of a name's addresses is the nearest. So one
@@ -18,10 +19,12 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import resource
 import select
 import socket
 import struct
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -38,7 +41,13 @@ _NOTIFICATION: Final = struct.Struct("=QII iIQ6Q")
 MAX_CONNECTS: Final = 500
 PER_SECONDS: Final = 10.0
 """A runner connects no more often than this: each costs the launcher some hundred microseconds."""
-MAX_PENDING: Final = 64
+MAX_PENDING: Final = 8
+"""Blocking connects of a runner that are under way, each a descriptor of ours. Node's own connects
+don't block; its four threads' do, which look names up. One ends with its runner, or when the
+kernel gives up, after some two minutes."""
+MAX_REFUSED_TOLD: Final = 64
+"""As many as travel with a result; a runner with one is at its end anyway. The others are counted,
+and told when it has ended."""
 _UNREADABLE: Final = (OSError, ValueError, OverflowError, StopIteration)
 """What reading a script's memory and descriptors may raise, whatever it handed us."""
 
@@ -49,8 +58,8 @@ _KINDS: Final = {
     b"UDPv6": socket.SOCK_DGRAM,
 }
 
-Tell = Callable[[int, SocketAddress | None, Verdict], None]
-"""Called with the runner's pid, where to, and the verdict."""
+Tell = Callable[[int, SocketAddress | None, Verdict, int], None]
+"""Called with the runner's pid, where to, the verdict, and how many times."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +82,8 @@ class Supervised:
     executions: int = 1
     since: float = 0.0
     connects: int = 0
+    refused: int = 0
+    untold: Counter[Verdict] = field(default_factory=Counter)
     pending: dict[int, tuple[_Asked, socket.socket]] = field(default_factory=dict)
     """Blocking connects under way, by our socket's descriptor."""
 
@@ -89,6 +100,21 @@ class Supervisor:
         self._runners: dict[int, Supervised] = {}
         self._granted: dict[int, Grant] = {}
         self._awaited: dict[int, socket.socket] = {}
+        self._paused = False
+        # The other half is for what every runner needs: EMFILE would hit neighbours first.
+        self._max_pending = resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2
+
+    def pause(self) -> None:
+        """Take no question until `resume`."""
+        self._paused = True
+        for runner in self._runners.values():
+            self._watch.remove(runner.listener)
+
+    def resume(self) -> None:
+        """Take them again."""
+        self._paused = False
+        for runner in self._runners.values():
+            self._listen(runner)
 
     def adopt(self, pid: int, channel: socket.socket) -> None:
         """Take the listener that a new child sends over `channel`, and close that."""
@@ -114,6 +140,8 @@ class Supervisor:
             ours.close()
         self._watch.remove(runner.listener)
         os.close(runner.listener)
+        for verdict, times in runner.untold.items():
+            self._tell(pid, None, verdict, times)
 
     def _introduce(self, pid: int, channel: socket.socket) -> None:
         del self._awaited[pid]
@@ -126,6 +154,10 @@ class Supervisor:
             return  # it ended before it was confined
         runner = Supervised(pid, descriptors[0], self._granted.get(pid))
         self._runners[pid] = runner
+        if not self._paused:
+            self._listen(runner)
+
+    def _listen(self, runner: Supervised) -> None:
         self._watch.add(runner.listener, lambda events: self._question(runner, events))
 
     def _question(self, runner: Supervised, events: int) -> None:
@@ -173,7 +205,7 @@ class Supervisor:
         if kind is socket.SOCK_DGRAM and (to is None or not self.policy.is_resolver(to.to)):
             self._respond(runner, asked, error=errno.ENETUNREACH)
             return
-        self._tell(runner.pid, to, verdict)
+        self._note(runner, to, verdict)
         if to is None or verdict is not Verdict.ALLOWED:
             self._respond(runner, asked, error=errno.EACCES)
             return
@@ -189,6 +221,13 @@ class Supervisor:
                 ours.setblocking(not flags & os.O_NONBLOCK)
                 error = self._hand_over(runner, asked, ours) or error
             self._respond(runner, asked, error=error)
+
+    def _note(self, runner: Supervised, to: SocketAddress | None, verdict: Verdict) -> None:
+        runner.refused += verdict is not Verdict.ALLOWED
+        if verdict is not Verdict.ALLOWED and runner.refused > MAX_REFUSED_TOLD:
+            runner.untold[verdict] += 1
+        else:
+            self._tell(runner.pid, to, verdict, 1)
 
     def _destination(self, runner: Supervised, asked: _Asked) -> SocketAddress | None:
         _, pointer, length = asked.arguments[:3]
@@ -209,7 +248,9 @@ class Supervisor:
         if now - runner.since >= PER_SECONDS:
             runner.since, runner.connects = now, 0
         runner.connects += 1
-        if runner.connects > MAX_CONNECTS or len(runner.pending) >= MAX_PENDING:
+        pending = sum(len(each.pending) for each in self._runners.values())
+        full = len(runner.pending) >= MAX_PENDING or pending >= self._max_pending
+        if runner.connects > MAX_CONNECTS or full:
             return Verdict.TOO_MANY
         if to is None:
             return Verdict.NOT_INTERNET

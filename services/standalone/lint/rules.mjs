@@ -18,6 +18,7 @@ import {
   propertyOf,
   required,
   rootOf,
+  topOf,
   within,
 } from './syntax.mjs';
 
@@ -210,6 +211,14 @@ const RULES = {
       const gone = /** @type {Record<string, string>} */ (GONE)[name];
       const switched = `${name} is used without require: switch magic_globals on, or require it`;
       yield [one, gone ? `${name} is gone: ${gone}` : switched];
+    }
+  },
+
+  *'threads'(script) {
+    for (const [place, name] of requires(script)) {
+      if (topOf(name) === 'worker_threads') {
+        yield [place, 'a thread reserves more memory than a script has by default'];
+      }
     }
   },
 

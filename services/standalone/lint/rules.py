@@ -65,6 +65,11 @@ RULES: Final[dict[str, Rule]] = {
     "magic-global": Rule(
         "warning", "A global of Node 12 tenants (C§4.4).", "Require it, or set `magic_globals`."
     ),
+    "threads": Rule(
+        "warning",
+        "Threads of Node's don't start under the default memory limit.",
+        "Do without; `bcrypt` and `crypto` have threads of their own.",
+    ),
     "gone-from-node": Rule(
         "info", "An interface that Node has dropped.", "It works here; move on."
     ),
