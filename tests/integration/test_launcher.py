@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import resource
+import select
 import signal
 import socket
 import subprocess
@@ -303,12 +304,17 @@ def heard(ours: socket.socket) -> dict[str, Any]:
 
 
 def test_a_worker_that_does_not_listen_holds_the_launcher_up_with_nothing() -> None:
-    """It takes requests, and what it had to say is said in order, with nothing missing."""
+    """It serves requests, and what it had to say is said in order, with nothing missing."""
     number = 300
     with raw() as (ours, _, null):
+        reader, writer = os.pipe()
         for token in range(number):
-            message = json.dumps({"spawn": token, "argv": ["/bin/true"]}).encode()
-            socket.send_fds(ours, [message], [null, null])
+            message = json.dumps({"spawn": token, "argv": ["/bin/echo", "served"]}).encode()
+            socket.send_fds(ours, [message], [null if token < number - 1 else writer, null])
+        os.close(writer)
+        readable, _, _ = select.select([reader], [], [], SOON)
+        assert [reader] == readable
+        os.close(reader)
         messages = [heard(ours) for _ in range(2 * number)]
     spawned = {each["pid"]: each["spawned"] for each in messages if "spawned" in each}
 

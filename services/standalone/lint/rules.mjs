@@ -214,7 +214,7 @@ const RULES = {
     }
   },
 
-  *'threads'(script) {
+  *threads(script) {
     for (const [place, name] of requires(script)) {
       if (topOf(name) === 'worker_threads') {
         yield [place, 'a thread reserves more memory than a script has by default'];
