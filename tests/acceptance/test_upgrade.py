@@ -44,7 +44,10 @@ def previous(tmp_path: Path) -> dict[str, str]:
     path = f"services/auth/migrations/{newest.version:04}_{newest.name}.sql"
     added = git("log", "--diff-filter=A", "--format=%H", "-1", "--", path)
     if not added or not git("rev-parse", "--verify", f"{added}^"):
-        missing("the release before", NoHistory(f"git knows nothing older than {path}"))
+        missing(
+            "git's full history, not a shallow clone's,",
+            NoHistory(f"git knows nothing older than {path}"),
+        )
     tree, archive = tmp_path / "previous", tmp_path / "previous.tar"
     tree.mkdir()
     git("archive", "-o", str(archive), f"{added}^", "services", "shared")

@@ -22,6 +22,7 @@ from services.script_worker.bundle import Bundle
 from services.script_worker.pool import LateViolation, PoolEvent, Retired, Run
 from services.script_worker.sandbox.levels import Level
 from shared.contracts import Action, Denied, Failed
+from shared.lifecycle import keep_memory_private
 from shared.telemetry import configure_logging
 from tests.hostile.arena import BAIT, NEIGHBOURS_SECRET, Arena, arena, eventually, resident
 from tests.hostile.attacks import Attack, Expected, all_attacks, described
@@ -185,6 +186,7 @@ async def campaign(folder: Path, attacks: list[Attack]) -> AsyncIterator[dict[st
 def main(folder: Path, names: list[str], write: Callable[[str], object]) -> None:
     """Run those of these names, or all."""
     configure_logging("info", "json")
+    keep_memory_private()
 
     async def run() -> None:
         attacks = [each for each in all_attacks() if not names or each.name in names]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import os
-import sys
 from collections.abc import Callable, Coroutine
 from datetime import timedelta
 from pathlib import Path
@@ -141,7 +140,6 @@ def seen_of(pid: int) -> bytes:
     return " ".join(seen).encode()
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="no /proc")
 def test_a_service_is_closed_to_other_processes_of_its_user() -> None:
     def neighbour_sees() -> bytes:
         pid, (reader, writer) = os.getpid(), os.pipe()
