@@ -27,15 +27,17 @@ LOGIN: Final = """function login(email, password, callback) {
 }"""
 
 
-@pytest.fixture
-def accounts(private_rabbitmq: PrivateRabbitMQ, tmp_path: Path) -> dict[str, str]:
-    """The file as it is, in a virtual host of this test's and with passwords; user to URL."""
+@pytest.fixture(scope="module")
+def accounts(
+    private_rabbitmq: PrivateRabbitMQ, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, str]:
+    """The file as it is, in a virtual host of these tests' and with passwords; user to URL."""
     vhost = f"v{secrets.token_hex(4)}"
     text = DEFINITIONS.read_text().replace('"vhost": "/"', f'"vhost": "{vhost}"')
     definitions = json.loads(text)
     passwords = {each["user"]: secrets.token_hex(8) for each in definitions["permissions"]}
     users = [account(user, password) for user, password in passwords.items()]
-    file = tmp_path / "definitions.json"
+    file = tmp_path_factory.mktemp("accounts") / "definitions.json"
     file.write_text(json.dumps({"vhosts": [{"name": vhost}], "users": users, **definitions}))
     private_rabbitmq.control("import_definitions", str(file))
     place = private_rabbitmq.url.rpartition("@")[2]
