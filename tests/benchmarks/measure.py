@@ -111,10 +111,13 @@ def _spent(pid: int) -> float:
 
 
 def kilobytes(pid: int, name: str) -> int:
-    """`Pss` or `Rss` of a process, in KiB; 0 when it is gone."""
+    """`Pss` or `Rss` of a process, in KiB; 0 when it is gone.
+
+    Raises PermissionError for a service's unless we are root: it closes its memory to others.
+    """
     try:
         text = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    except OSError:
+    except (FileNotFoundError, ProcessLookupError):
         return 0
     found = re.search(rf"^{name}:\s+(\d+) kB", text, re.MULTILINE)
     return int(found[1]) if found else 0

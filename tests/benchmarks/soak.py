@@ -130,7 +130,7 @@ def _look(pids: dict[str, int]) -> tuple[dict[str, float], dict[str, int]]:
         if who in ("auth", "worker"):
             try:
                 descriptors[who] = len(list(Path(f"/proc/{pid}/fd").iterdir()))
-            except OSError:
+            except (FileNotFoundError, ProcessLookupError):
                 descriptors[who] = 0
     return memory, descriptors
 
