@@ -65,6 +65,10 @@ _TRANSIENT: Final = (
     TimeoutError,
 )
 
+_FORGETFUL: Final = """
+SELECT name FROM pg_settings WHERE name IN ('fsync', 'synchronous_commit') AND setting = 'off'
+ORDER BY name
+"""
 _NOT_MIGRATED: Final = (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError)
 """Whoever starts before the migrations waits for them."""
 
@@ -216,6 +220,13 @@ class Database:
         if after - before < _HONEST:
             self._measured, self._measured_at = theirs, (before + after) / 2
 
+    async def forgets_by(self) -> list[str]:
+        """The settings by which the server, should it crash, loses what it had committed (I10).
+
+        They may come from the role or the database, so that each process has to ask for itself.
+        """
+        return [row["name"] for row in await self.fetch(_FORGETFUL)]
+
     async def _keep_time(self) -> None:
         while True:
             await asyncio.sleep(MEASURE_CLOCK_EVERY)
@@ -257,6 +268,10 @@ async def open_database(
     database = Database(pool, probe)
     try:
         await database.measure_clock()
+        if settings := await database.forgets_by():
+            log.warning(
+                "database.forgetful", off=settings, next="a crash of it may break what is promised"
+            )
         async with beside(database._keep_time(), "database clock"):  # noqa: SLF001
             yield database
     finally:

@@ -54,6 +54,7 @@ class World(NamedTuple):
     copies: int = 0
     losses: int = 0
     deaths: int = 0
+    forgotten: int = 0
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,8 @@ class Protocol:
     copies: int = 1
     losses: int = 1
     deaths: int = 0
+    forgotten: int = 0
+    """Commits that the ledger's server may lose in a crash: not promised, and so 0."""
     may_claim: Callable[..., bool] = execution_states.may_claim
     may_record: Callable[..., bool] = execution_states.may_record
     may_decide_unrun: Callable[[State], bool] = execution_states.may_decide_unrun
@@ -112,6 +115,10 @@ def faults(world: World, rules: Protocol) -> Iterator[Step]:
         yield "lost reply", world._replace(replies=world.replies[1:], losses=world.losses + 1)
     if world.caller != DEAD and world.deaths < rules.deaths:
         yield "auth dies", world._replace(caller=DEAD, following=False, deaths=world.deaths + 1)
+    if world.state is State.CLAIMED and world.forgotten < rules.forgotten:
+        state = State.CLAIMED if world.attempt > 1 else State.NONE
+        before = world._replace(state=state, attempt=world.attempt - 1, lease_dead=True)
+        yield "a claim is forgotten", before._replace(forgotten=world.forgotten + 1)
 
 
 def _worker_steps(world: World, rules: Protocol, index: int) -> Iterator[Step]:

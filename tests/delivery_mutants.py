@@ -63,6 +63,10 @@ MODEL_MUTANTS: Final[dict[str, tuple[Protocol, str]]] = {
         replace(SMALL, may_decide_unrun=lambda state: state in (State.NONE, State.CLAIMED)),
         "I5",
     ),
+    "the ledger's server loses a claim that it had committed": (
+        replace(SMALL, forgotten=1),
+        "I5",
+    ),
     "effects are not deduplicated": (
         replace(SMALL, may_apply=lambda state: state not in (State.NONE, State.CLAIMED)),
         "I8",

@@ -19,6 +19,8 @@ async def check(settings: AuthSettings) -> int:
         async with open_database(settings.database_dsn, pool_size=1) as opened:
             if missing := await pending(opened):
                 raise Misconfigured(f"migrations are missing: {', '.join(missing)}")
+            if off := await opened.forgets_by():
+                raise Misconfigured(f"a crash would lose outcomes: {', '.join(off)} is off")
             users = await opened.fetchval("SELECT count(*) FROM users")
             return f"reachable and migrated, {users} users"
 

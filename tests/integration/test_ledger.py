@@ -124,6 +124,16 @@ async def test_two_workers_never_hold_the_same_claim(url: str) -> None:
         assert isinstance(elsewhere, Held)
 
 
+async def test_of_two_copies_in_one_statement_one_is_granted(url: str) -> None:
+    """I4: a worker may get both before it has asked for either."""
+    async with opened(url) as (database, ledger):
+        request = request_for(database, Action.CREATE)
+
+        claims = await asyncio.gather(ledger.claim(request, HERE), ledger.claim(request, HERE))
+
+        assert [Granted, Held] == [type(one) for one in claims]
+
+
 async def test_a_late_owner_is_fenced_off(url: str) -> None:
     """I1: who lost the claim can't write, whatever it ran."""
     async with opened(url) as (database, ledger):
@@ -298,6 +308,16 @@ async def test_an_id_outside_the_window_is_refused(url: str) -> None:
 
         with pytest.raises(Undecodable):
             await ledger.claim(old, HERE)
+
+
+async def test_a_server_that_may_forget_what_it_committed_is_noticed(url: str) -> None:
+    """I10: what loses commits in a crash breaks every promise."""
+    async with open_database(url) as database:
+        assert [] == await database.forgets_by()
+        name = url.rpartition("/")[2]
+        await database.execute(f'ALTER DATABASE "{name}" SET synchronous_commit = off')
+    async with open_database(url) as database:
+        assert ["synchronous_commit"] == await database.forgets_by()
 
 
 async def test_many_claims_share_statements_and_each_gets_its_own_answer(url: str) -> None:

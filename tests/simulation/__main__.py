@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import multiprocessing
+import os
 import sys
 from collections import Counter
-from time import perf_counter, process_time
+from collections.abc import Iterator
+from functools import partial
+from time import perf_counter
 
 from tests.simulation.catalogue import table
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.run import EVENTS, Report, simulate
+from tests.simulation.scenes import SCENES, played
 
 FEW = 2_000
+CHUNK = 10
+"""Seeds that a process takes at a time."""
 FAULTS = {*EVENTS, "copies", "drops", "loses"}
 
 
@@ -31,6 +38,12 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--mutant", type=int, metavar="N", help="break a rule first: its number in --mutants"
     )
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        default=len(os.sched_getaffinity(0)),
+        help="processes (default: one for each processor)",
+    )
     parser.add_argument("--mutants", action="store_true", help="list the rules that can be broken")
     given = parser.parse_args(arguments)
     if given.mutants:
@@ -39,29 +52,37 @@ def main(arguments: list[str]) -> int:
     alone = given.seeds is None and "--seed" in " ".join(arguments)
     seeds = range(given.seed, given.seed + (1 if alone else given.seeds or FEW))
     if given.mutant is None:
-        return _run(seeds, trace=given.trace or alone)
+        return _run(seeds, given.jobs, trace=given.trace or alone)
     with MUTANTS[given.mutant - 1].applied():
-        return _run(seeds, trace=given.trace or alone)
+        _play()
+        return _run(seeds, given.jobs, trace=given.trace or alone)
 
 
-def _run(seeds: range, *, trace: bool) -> int:
-    began, worked = perf_counter(), process_time()
+def _play() -> None:
+    """The scenes, for a mutant that no seed may meet."""
+    for scene in SCENES:
+        for violation in played(scene).witness.violations:
+            print(f"scene {scene.__name__}: {violation}")
+
+
+def _run(seeds: range, jobs: int, *, trace: bool) -> int:
+    began, worked = perf_counter(), _worked()
     failed, requests, virtual = 0, 0, 0.0
     seen: Counter[str] = Counter()
     said: Counter[str] = Counter()
-    for seed in seeds:
-        report = simulate(seed, trace=trace)
+    for report in _reports(seeds, jobs, trace=trace):
         requests, virtual = requests + report.requests, virtual + report.seconds
         seen, said = seen + report.seen, said + report.said
         if report.violations:
             failed += 1
-            _tell(report if trace else simulate(seed, trace=True))
+            _tell(report if trace else simulate(report.seed, trace=True))
         elif trace:
             print("\n".join(report.trace))
-    took, worked = perf_counter() - began, process_time() - worked
+    took, worked = perf_counter() - began, _worked() - worked
     print(
         f"{len(seeds)} seeds from {seeds.start}: {requests} requests in {virtual:.0f} virtual"
-        f" seconds, {took:.1f} s here ({len(seeds) / worked * 60:.0f} seeds a minute of one core)"
+        f" seconds, {took:.1f} s here ({len(seeds) / took * 60:.0f} seeds a minute,"
+        f" {len(seeds) / worked * 60:.0f} a minute of one core)"
     )
     print("faults:", ", ".join(f"{seen[name]} {name}" for name in sorted(seen) if name in FAULTS))
     print(
@@ -69,6 +90,23 @@ def _run(seeds: range, *, trace: bool) -> int:
     )
     print(f"{failed} seeds broke a promise" if failed else "every promise held")
     return 1 if failed else 0
+
+
+def _reports(seeds: range, jobs: int, *, trace: bool) -> Iterator[Report]:
+    """In the order of the seeds. Processes are forked, so that they have the mutant too."""
+    one = partial(simulate, trace=trace)
+    if jobs == 1 or len(seeds) <= CHUNK:
+        yield from map(one, seeds)
+        return
+    with multiprocessing.get_context("fork").Pool(jobs) as pool:
+        yield from pool.imap(one, seeds, CHUNK)
+        pool.close()
+        pool.join()
+
+
+def _worked() -> float:
+    """Seconds of processors, by us and by the processes that have ended."""
+    return sum(os.times()[:4])
 
 
 def _tell(report: Report) -> None:

@@ -125,15 +125,16 @@ class SimulatedTransport(InProcessTransport):
         self._check_link()
         if message.body:  # else a probe
             self.network.watcher.publishes(exchange, message)
-        confirmed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        loop = self.network.loop
+        confirmed: asyncio.Future[None] = loop.create_future()
         self._publishing[confirmed] = None
-        self.network.loop.now(self._send, exchange, routing_key, message, confirmed)
+        loop.now(self._send, exchange, routing_key, message, confirmed)
+        late = Unconfirmed("no confirm in time (simulated)")
+        overdue = loop.call_later(within.total_seconds(), _fail, confirmed, late)
         try:
-            async with asyncio.timeout(within.total_seconds()):
-                await confirmed
-        except TimeoutError:
-            raise Unconfirmed("no confirm in time (simulated)") from None
+            await confirmed
         finally:
+            overdue.cancel()
             self._publishing.pop(confirmed, None)
         self.network.watcher.confirmed(exchange, message)
 

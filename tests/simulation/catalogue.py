@@ -11,7 +11,7 @@ def table() -> str:
     """Markdown; the numbers are those of `./dev simulate --mutant N`."""
     lines = ["| | what is broken | where | noticed by |", "|---|---|---|---|"]
     for number, mutant in enumerate(MUTANTS, 1):
-        by = f"simulation: {mutant.expected}{', rarely' if mutant.rare else ''}"
+        by = f"{'simulation' if mutant.scene is None else 'scene'}: {mutant.expected}"
         lines.append(f"| {number} | {mutant.what} | {mutant.places} | {by} |")
     lines += [
         f"| | {mutant.what} | `ledger.sql: {mutant.statement}` | ledger contract |"

@@ -515,13 +515,14 @@ class Database:
     async def _asked(
         self, work: Callable[[], Rows], when_lost: Callable[[], None] = lambda: None
     ) -> Rows:
-        answered: asyncio.Future[Rows] = asyncio.get_running_loop().create_future()
-        self._server.loop.now(self._server.submit, Asked(work, self, answered, when_lost))
+        loop = self._server.loop
+        asked = Asked(work, self, loop.create_future(), when_lost)
+        loop.now(self._server.submit, asked)
+        overdue = loop.call_later(STATEMENT_WITHIN, asked.fail)
         try:
-            async with asyncio.timeout(STATEMENT_WITHIN):
-                return await answered
-        except TimeoutError:
-            raise Unavailable("the database is away (TimeoutError)") from None
+            return await asked.answered
+        finally:
+            overdue.cancel()
 
     async def fetch(self, sql: str, *args: Any) -> Rows:
         """All rows of one statement."""
@@ -544,17 +545,10 @@ class Database:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Session]:
         """A session in a transaction that commits when the block ends well."""
-        transaction = Transaction()
-
-        def begin() -> Rows:
-            if transaction.over:
-                raise Unavailable("the session is gone")
-            self._server.tables.open.append(transaction)
-            return []
-
+        # It begins here and not over there: a lost BEGIN would look like a lost first statement.
+        transaction = self._server.tables.begin()
         self._open[transaction] = None
         try:
-            await self._asked(begin)
             yield Session(self, transaction)
         except BaseException:
             self._end(transaction)

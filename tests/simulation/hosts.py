@@ -264,6 +264,8 @@ class WorkerHost(Host):
     """A script worker."""
 
     kind = "worker"
+    slots = (1, 4)
+    """Executions at once, the least and the most."""
 
     async def _main(self) -> None:
         world, worker = self.world, uuid4()
@@ -290,7 +292,7 @@ class WorkerHost(Host):
                 transport=self.transport,
                 database=database,
                 names=world.names,
-                concurrency=world.random.randint(1, 4),
+                concurrency=world.random.randint(*self.slots),
                 execute=partial(execute, its=its),
                 changed=pool.revision_changed,
             )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from asyncio import BaseEventLoop, Handle, TimerHandle
+from asyncio import BaseEventLoop
 from collections.abc import Callable, Coroutine
 from contextvars import Context, ContextVar, copy_context
 from typing import TYPE_CHECKING, Any
@@ -29,11 +29,37 @@ _PROCESS: ContextVar[Process | None] = ContextVar("process", default=None)
 class Task(PlainTask):
     """A task whose place in a set does not depend on its address."""
 
-    number = 0
+    def __init__(self, number: int, work: Work, loop: VirtualLoop, context: Context | None) -> None:
+        """The number comes first: asyncio puts each task into a set while it makes it."""
+        self.number = number
+        super().__init__(work, loop=loop, context=context)
 
     def __hash__(self) -> int:
         """The n-th task of its loop."""
         return self.number
+
+
+class Handle:
+    """A callback that waits for its turn, or for its time; asyncio's own cost twice as much."""
+
+    __slots__ = ("args", "callback", "context", "off")
+
+    def __init__(
+        self, callback: Callable[..., object], args: tuple[Any, ...], context: Context | None
+    ) -> None:
+        """In a copy of the caller's context, if none is given."""
+        self.callback = callback
+        self.args = args
+        self.context = copy_context() if context is None else context
+        self.off = False
+
+    def cancel(self) -> None:
+        """Never call it; a timer is dropped when its time comes."""
+        self.off = True
+
+    def cancelled(self) -> bool:
+        """Whether it is never called."""
+        return self.off
 
 
 class Process:
@@ -85,12 +111,13 @@ class VirtualLoop(BaseEventLoop):
 
     if TYPE_CHECKING:
         _ready: deque[Handle]
+        _stopping: bool
 
     def __init__(self) -> None:
         """At instant 0."""
         super().__init__()
         self._instant = 0.0
-        self._timers: list[tuple[float, int, TimerHandle]] = []
+        self._timers: list[tuple[float, int, Handle]] = []
         self._made = 0
         self.tasks: list[Task] = []
         """All there ever were: a killed process's must not be collected in the middle of a run."""
@@ -103,7 +130,7 @@ class VirtualLoop(BaseEventLoop):
         """Virtual seconds."""
         return self._instant
 
-    def later(self, delay: float, callback: Callable[..., object], *args: Any) -> TimerHandle:
+    def later(self, delay: float, callback: Callable[..., object], *args: Any) -> Handle:
         """Call outside all processes."""
         return self.call_later(delay, callback, *args, context=self.outside.copy())
 
@@ -116,16 +143,15 @@ class VirtualLoop(BaseEventLoop):
         self._ready.extend(handles)
 
     def _task(self, loop: Any, work: Any, context: Context | None = None) -> Task:
-        task = Task(work, loop=loop, context=context)
+        task = Task(len(self.tasks) + 1, work, loop, context)
         self.tasks.append(task)
-        task.number = len(self.tasks)
         return task
 
     def call_soon(  # type: ignore[override]
         self, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> Handle:
         """As every loop does, without its checks."""
-        handle = Handle(callback, args, self, context)
+        handle = Handle(callback, args, context)
         self._ready.append(handle)
         return handle
 
@@ -135,9 +161,9 @@ class VirtualLoop(BaseEventLoop):
         callback: Callable[..., object],
         *args: Any,
         context: Context | None = None,
-    ) -> TimerHandle:
+    ) -> Handle:
         """In virtual seconds."""
-        return self.call_at(self._instant + delay, callback, *args, context=context)
+        return self._at(self._instant + delay, Handle(callback, args, context))
 
     def call_at(  # type: ignore[override]
         self,
@@ -145,41 +171,47 @@ class VirtualLoop(BaseEventLoop):
         callback: Callable[..., object],
         *args: Any,
         context: Context | None = None,
-    ) -> TimerHandle:
-        """At a virtual instant; of two at the same, the first made comes first."""
-        timer = TimerHandle(when, callback, args, self, context)
+    ) -> Handle:
+        """At a virtual instant."""
+        return self._at(when, Handle(callback, args, context))
+
+    def _at(self, when: float, timer: Handle) -> Handle:
+        """Of two at the same instant, the first made comes first."""
         self._made += 1
         heapq.heappush(self._timers, (when, self._made, timer))
         return timer
 
     def _run_once(self) -> None:
+        """Everything, until `stop`: turns are too short for a call of their own."""
+        ready = self._ready
+        while not self._stopping:
+            self._advance()
+            for _ in range(len(ready)):
+                handle = ready.popleft()
+                if handle.off:
+                    continue
+                process = handle.context.get(_PROCESS)
+                if process is None or (process.alive and not process.stopped):
+                    self.turns += 1
+                    try:
+                        handle.context.run(handle.callback, *handle.args)
+                    except Exception as error:  # noqa: BLE001 - as every loop does
+                        message = f"exception in {handle.callback!r}"
+                        self.call_exception_handler({"message": message, "exception": error})
+                elif process.alive:
+                    process.backlog.append(handle)
+
+    def _advance(self) -> None:
+        """To the next timer if nothing is ready; whose time has come is."""
         ready, timers = self._ready, self._timers
         if not ready:
-            self._jump()
+            while timers and timers[0][2].off:
+                heapq.heappop(timers)
+            if not timers:
+                raise RuntimeError("nothing is ready, and nothing ever will be")
+            self._instant = max(self._instant, timers[0][0])
         while timers and timers[0][0] <= self._instant:
             ready.append(heapq.heappop(timers)[2])
-        for _ in range(len(ready)):
-            handle = ready.popleft()
-            if handle._cancelled:
-                continue
-            process = handle._context.get(_PROCESS)  # type: ignore[attr-defined]
-            if process is not None and not (process.alive and not process.stopped):
-                if process.alive:
-                    process.backlog.append(handle)
-                continue
-            self.turns += 1
-            handle._run()
-
-    def _jump(self) -> None:
-        timers = self._timers
-        while timers and timers[0][2]._cancelled:
-            heapq.heappop(timers)
-        if not timers:
-            raise RuntimeError("nothing is ready, and nothing ever will be")
-        self._instant = max(self._instant, timers[0][0])
-
-    def _timer_handle_cancelled(self, handle: TimerHandle) -> None:
-        """Dropped when its time comes."""
 
     def _process_events(self, event_list: Any) -> None:
         """There is no IO."""

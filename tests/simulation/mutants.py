@@ -22,6 +22,10 @@ from services.script_worker.consumer import Consumer
 from services.script_worker.execution import _Execution
 from services.script_worker.leases import Leases
 from shared import execution_states
+from shared.ledger import Ledger
+from tests.simulation import scenes
+from tests.simulation.loop import VirtualLoop
+from tests.simulation.scenes import Scene
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +44,8 @@ class Mutant:
     what: str
     expected: str
     changes: tuple[Change, ...]
-    rare: bool = False
-    """Whether thousands of seeds may pass before it shows."""
+    scene: Callable[[VirtualLoop], Scene] | None = None
+    """Where it shows, if thousands of seeds may pass before it does."""
 
     @contextmanager
     def applied(self) -> Iterator[None]:
@@ -83,9 +87,14 @@ def _changed(change: Change) -> Iterator[None]:
 
 
 def _mutant(
-    what: str, expected: str, where: Callable[..., Any], old: str, new: str, *, rare: bool = False
+    what: str,
+    expected: str,
+    where: Callable[..., Any],
+    old: str,
+    new: str,
+    scene: Callable[[VirtualLoop], Scene] | None = None,
 ) -> Mutant:
-    return Mutant(what, expected, (Change(where, old, new),), rare)
+    return Mutant(what, expected, (Change(where, old, new),), scene)
 
 
 MUTANTS: Final = (
@@ -93,7 +102,8 @@ MUTANTS: Final = (
     _mutant(
         "the fence is off: an earlier claim may write the outcome", "I1",
         execution_states.may_record,
-        "state is State.CLAIMED and attempt == claimed_attempt", "state is State.CLAIMED", rare=True,
+        "state is State.CLAIMED and attempt == claimed_attempt", "state is State.CLAIMED",
+        scenes.paused_in_its_script,
     ),
     _mutant(
         "the deadline is not checked in the claim", "I3",
@@ -156,10 +166,20 @@ MUTANTS: Final = (
         "a claim counts from when we heard of it", "I3",
         _Execution._decide_by_running,
         "deadline = asked +", "asked = self._loop.time()\n    deadline = asked +",
+        scenes.paused_past_the_deadline,
+    ),
+    _mutant(
+        "a start does not look at the lease once more", "I3",
+        Leases.hold, "if held.good_until <= asyncio.get_running_loop().time():", "if False:",
+        scenes.paused_past_the_lease,
+    ),
+    _mutant(
+        "a copy is taken for a claim that was never heard of", "I4",
+        Ledger._claim_existing, "and (row.execution_id, row.attempt) not in self._granted", "",
     ),
     _mutant(
         "a lease that was lost does not end its execution", "I9",
-        Leases._lose, "held.task.cancel()", "pass", rare=True,
+        Leases._lose, "held.task.cancel()", "pass", scenes.cut_off_from_the_ledger,
     ),
     _mutant(
         "leases are not renewed", "I9",
@@ -167,11 +187,13 @@ MUTANTS: Final = (
     ),
     _mutant(
         "a worker does not give up a lease that it can't renew", "I9",
-        Leases._give_up_overdue, "if held.good_until < horizon:", "if False:", rare=True,
+        Leases._give_up_overdue, "if held.good_until < horizon:", "if False:",
+        scenes.cut_off_from_the_ledger,
     ),
     _mutant(
         "a draining worker acks what it does not take", "I2",
-        Consumer._give_back, "delivery.requeue()", "delivery.ack()", rare=True,
+        Consumer._give_back, "delivery.requeue()", "delivery.ack()",
+        scenes.drained_when_it_arrives,
     ),
     _mutant(
         "a hurried drain acks what it breaks off", "I2",
@@ -197,6 +219,11 @@ MUTANTS: Final = (
         Executions._give_up, "if row.result is not None:", "if False:",
     ),
     _mutant(
+        "who can't be published again is sent away without a tombstone", "I5",
+        Executions._withdraw,
+        "row = await self._tombstone(pending.request, Detail.GIVEN_UP)", "raise refused",
+    ),
+    _mutant(
         "an outcome that comes late has no effect", "I5",
         Executions._give_up,
         "if late is not None and self._followers is not None:", "if False:",
@@ -205,6 +232,12 @@ MUTANTS: Final = (
         "an orphan is marked while its replica may still want it", "I8",
         Housekeeping._adopt,
         "await asyncio.sleep(max(waited_for.total_seconds(), 0))", "pass",
+        scenes.told_while_its_replica_was_cut_off,
+    ),
+    _mutant(
+        "orphans are dropped", "I7",
+        Housekeeping._adopt,
+        "first = await self._ledger.mark_applied(result.execution_id)", "first = True",
     ),
     _mutant("there is no outbox", "I7", Housekeeping._publish_again, "if not due:", "if True:"),
     _mutant(

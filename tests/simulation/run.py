@@ -75,14 +75,21 @@ class Report:
 
 def simulate(seed: int, *, trace: bool = False) -> Report:
     """Run one seed. The same seed gives the same run, to the last callback."""
+    with virtually(seed) as loop:
+        simulation = Simulation(loop, seed, trace=trace)
+        with only_errors(simulation.witness):
+            loop.run_until_complete(simulation.run())
+        return simulation.report()
+
+
+@contextmanager
+def virtually(seed: int) -> Iterator[VirtualLoop]:
+    """A loop of its own, and all chance from the seed."""
     with _entropy(seed):
         loop = VirtualLoop()
         asyncio.set_event_loop(loop)
         try:
-            simulation = Simulation(loop, seed, trace=trace)
-            with _only_errors(simulation.witness):
-                loop.run_until_complete(simulation.run())
-            return simulation.report()
+            yield loop
         finally:
             _bury(loop)
 
@@ -101,7 +108,7 @@ def _entropy(seed: int) -> Iterator[None]:
 
 
 @contextmanager
-def _only_errors(witness: Witness) -> Iterator[None]:
+def only_errors(witness: Witness) -> Iterator[None]:
     """What is logged as an error is a bug; the rest of the log is not written."""
 
     def broken(_logger: object, _method: str, event: MutableMapping[str, Any]) -> NoReturn:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
@@ -106,14 +107,14 @@ class Witness(Watcher):
     def publishes(self, exchange: str, message: Message) -> None:
         """Requests become known; a result must be the recorded outcome (I1, I2)."""
         if exchange == self.names.requests:
-            request = ExecutionRequest.model_validate_json(message.body)
-            if request.execution_id not in self.known:
+            if (execution_id := UUID(message.correlation_id)) not in self.known:
+                request = ExecutionRequest.model_validate_json(message.body)
                 sealed = request.sealed_arguments
                 plain = self.ring.open(Direction.ARGUMENTS, request, sealed)
                 number = int(plain.strip(b"[]").split(b",")[0])
-                self.known[request.execution_id] = Known(request, number)
+                self.known[execution_id] = Known(request, number)
                 self.ids[number] = request.execution_id
-            self.note(f"request {self.known[request.execution_id].number} is published")
+            self.note(f"request {self.known[execution_id].number} is published")
         elif exchange == self.names.replies:
             execution_id = UUID(message.correlation_id)
             row = self.row(execution_id)
@@ -272,5 +273,6 @@ class Witness(Watcher):
             self.broken(f"I5: the late outcome of {row.execution_id} had no effect")
 
 
+@lru_cache(maxsize=1000)
 def _parsed(body: bytes) -> ExecutionResult:
     return ExecutionResult.model_validate_json(body)
