@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from typing import Final
 
 from services.auth.bootstrap import create_management_client
 from services.auth.clients import API_SCOPES
@@ -15,7 +16,8 @@ from shared.database import open_database
 from shared.errors import Misconfigured
 from shared.sealing import KeyRing
 
-_HAS_ONE = "SELECT client_id FROM clients WHERE api_scopes @> $1 ORDER BY created_at LIMIT 1"
+_LOCK: Final = 7404
+_HAS_ONE: Final = "SELECT client_id FROM clients WHERE api_scopes @> $1 ORDER BY created_at LIMIT 1"
 
 
 def new_key_ring(key_id: str) -> str:
@@ -49,18 +51,22 @@ def promoted_ring(ring: str) -> str:
 async def init(settings: AuthSettings, *, another: bool = False) -> int:
     """Migrate, make a signing key, and create the first management client; print its secret once.
 
-    Repeating it changes nothing and exits with 1, unless `another` client is asked for.
+    Repeating it changes nothing and exits with 1, unless `another` client is asked for; so does the
+    second of two at the same time.
     """
     _tell(f"migrations applied: {', '.join(await migrate(settings.database_dsn)) or 'none'}")
     async with open_database(settings.database_dsn, pool_size=1) as database:
         keys = SigningKeys(database, settings.ring)
         await keys.load()
         _tell(f"signing key: {keys.current.kid}")
-        known = await database.fetchval(_HAS_ONE, list(API_SCOPES))
-    if known is not None and not another:
-        _tell(f"there is a management client already: {known}; --another makes one more")
-        return 1
-    client = await create_management_client(settings.database_dsn)
+        async with database.transaction() as session:
+            # Until the client is committed: whoever starts at the same time must see it.
+            await session.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
+            known = await session.fetchval(_HAS_ONE, list(API_SCOPES))
+            if known is not None and not another:
+                _tell(f"there is a management client already: {known}; --another makes one more")
+                return 1
+            client = await create_management_client(settings.database_dsn)
     _tell("the client's secret is shown this once:")
     print(json.dumps(client | {"audience": settings.audience, "issuer": settings.issuer}, indent=2))  # noqa: T201 - a command for a person
     return 0

@@ -65,6 +65,37 @@ async def test_the_first_start_makes_what_is_needed_and_is_safe_to_repeat(
     assert client["client_id"] != json.loads(other)["client_id"]
 
 
+async def test_two_first_starts_at_once_make_one_client_and_one_pair_of_keys(
+    database_url: str,
+) -> None:
+    """Both wait for a lock before either has made a client: one for the table, one for the other."""
+    ring = KeyRing.generate()
+    async with open_database(database_url, pool_size=2) as database:
+
+        async def both_wait() -> bool:
+            waiting = await database.fetchval(
+                "SELECT count(*) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            )
+            return bool(waiting == 2)
+
+        async with asyncio.TaskGroup() as tasks:
+            async with database.transaction() as session:
+                await session.execute("LOCK TABLE clients IN SHARE ROW EXCLUSIVE MODE")
+                starts = [
+                    tasks.create_task(_command(database_url, ring, "init")) for _ in range(2)
+                ]
+                await eventually(both_wait)
+        made, refused = sorted(start.result() for start in starts)
+        clients = await database.fetchval("SELECT array_agg(client_id) FROM clients")
+        states = await database.fetchval("SELECT array_agg(state ORDER BY state) FROM signing_keys")
+
+    assert (0, 1, "") == (made[0], refused[0], refused[1])
+    assert [json.loads(made[1])["client_id"]] == clients
+    assert clients[0] in refused[2]
+    assert ["current", "next"] == states
+
+
 async def test_first_aid_finds_a_ring_that_is_not_the_installation_s(
     empty_database_url: str,
 ) -> None:
