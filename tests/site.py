@@ -50,6 +50,7 @@ class Site:
     auth: Auth
     database: Database
     transport: InProcessTransport
+    broker: InProcessBroker = field(default_factory=InProcessBroker)
     bearer: dict[str, str] = field(default_factory=dict, repr=False)
     client_id: str = ""
     secret: str = field(default="", repr=False)
@@ -104,8 +105,13 @@ class Site:
 
 
 @asynccontextmanager
-async def opened(database_url: str, **settings: str) -> AsyncIterator[Site]:
-    """`settings`: more environment variables for both services. Here denials don't wait."""
+async def opened(
+    database_url: str, *, worker: bool = True, **settings: str
+) -> AsyncIterator[Site]:
+    """`settings`: more environment variables for both services. Here denials don't wait.
+
+    Without a `worker` the test plays its part, on `Site.broker`.
+    """
     environment = {
         "DATABASE_URL": database_url,
         "TRICKLE_KEY_RING": KeyRing.generate(),
@@ -120,19 +126,21 @@ async def opened(database_url: str, **settings: str) -> AsyncIterator[Site]:
             open_auth(read_settings(AuthSettings, environment), transport)
         )
         auth.state.its.padding.enabled = False
-        worker = await owned.enter_async_context(
-            open_worker(read_settings(WorkerSettings, environment), broker.transport("worker"))
-        )
+        if worker:
+            scripts = await owned.enter_async_context(
+                open_worker(read_settings(WorkerSettings, environment), broker.transport("worker"))
+            )
         started = asyncio.Event()
         await owned.enter_async_context(beside(auth.run(started), "auth"))
-        await owned.enter_async_context(beside(worker.run(), "worker"))
+        if worker:
+            await owned.enter_async_context(beside(scripts.run(), "worker"))
         await started.wait()
         http = await owned.enter_async_context(
             httpx.AsyncClient(
                 transport=httpx.ASGITransport(auth.app), base_url="https://auth.example", timeout=30
             )
         )
-        site = Site(http, auth, auth.state.its.database, transport)
+        site = Site(http, auth, auth.state.its.database, transport, broker)
         site.management = await create_management_client(database_url)
         await site.authorise()
         made = (await site.manage("POST", "clients", {"name": "app"})).json()

@@ -11,7 +11,8 @@ calls        scripts                              a connection                  
 Rule 1: known, unknown and migrated users are counted alike, or the limits would tell them apart.
 Rule 2: what reaches the legacy store is charged before it does, and given back unless it was
 denied: however many come at once, the store sees no more than the budget.
-Rule 3: a failure never counts: an outage locks nobody out.
+Rule 3: a failure never counts: an outage locks nobody out. A denial always does, also one that
+comes after its caller was answered: the store has counted it.
 Rule 4: a right password empties what was counted for its identifier, unless that was used up
 before it was found to be right.
 """
@@ -156,6 +157,13 @@ class Attempt:
             elif self._reserved or self._seen.get(charge.key, EMPTY).level:
                 amounts[charge.key] = EVERYTHING
         await self._budgets.give_back(amounts)
+
+    async def denied_late(self) -> None:
+        """The store said no after its caller was answered, and this was given back as undecided.
+
+        Each budget by itself: what is full by now stays full, and the others count all the same.
+        """
+        await asyncio.gather(*(self._budgets.take([charge]) for charge in self._charges))
 
     async def undecided(self) -> None:
         """Nobody said no: it doesn't count."""

@@ -211,7 +211,7 @@ class Logins:
         loop = asyncio.get_running_loop()
         asked_at, answer = loop.time(), None
         try:
-            answer = await _counted(attempt, await self._ask_legacy(request))
+            answer = await _counted(attempt, await self._ask_legacy(request, attempt))
         finally:
             if answer is None:
                 await attempt.undecided()
@@ -234,9 +234,11 @@ class Logins:
             digest.update(len(encoded).to_bytes(4, "big") + encoded)
         return digest.digest()
 
-    async def _ask_legacy(self, request: LoginRequest) -> LoginAnswer:
+    async def _ask_legacy(self, request: LoginRequest, attempt: Attempt) -> LoginAnswer:
         async def late(answer: Answer) -> None:
-            await self._conclude(request, answer)
+            said = await self._conclude(request, answer)
+            if isinstance(said, Refused) and said.refusal.counts_toward_lockout:
+                await attempt.denied_late()
 
         answer = await self._shield.run(
             request.connection,

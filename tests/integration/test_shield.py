@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
 
 from services.auth.breaker import DEFAULT, Policy
+from shared.contracts import (
+    Binding,
+    Denied,
+    DeniedReason,
+    Detail,
+    ExecutionRequest,
+    ExecutionResult,
+    Failed,
+    Outcome,
+)
+from shared.ledger import Granted, Ledger
+from shared.topology import Names
+from shared.transport import Delivery
 from tests.processes import eventually
 from tests.servers import Databases
 from tests.site import LOGIN, PASSWORD, Site, opened
@@ -185,3 +199,54 @@ def _shape(answer: httpx.Response) -> tuple[Any, ...]:
     varied = {"x-trickle-request-id", "x-auth0-requestid"}
     fixed = sorted((k, v) for k, v in answer.headers.items() if k not in varied)
     return answer.status_code, answer.text, tuple(fixed), len(answer.headers)
+
+
+async def test_a_denial_after_the_answer_costs_the_budget_and_a_failure_does_not(
+    database_url: str,
+) -> None:
+    """The store counts a wrong password whether its caller was still there or not."""
+    async with opened(database_url, worker=False) as site, Ledger(site.database) as ledger:
+        made = await site.connect(script_timeout_seconds=0.5)
+        requests: asyncio.Queue[ExecutionRequest] = asyncio.Queue()
+
+        def take(delivery: Delivery) -> None:
+            requests.put_nowait(ExecutionRequest.model_validate_json(delivery.message.body))
+            delivery.ack()
+
+        queue = Names().request_queue(made["id"])
+        await site.broker.transport("worker").consume(queue, prefetch=1, handler=take)
+        for outcome, counted in (
+            (Failed.of(Detail.THREW, "ECONNREFUSED"), 0),
+            (Denied(reason=DeniedReason.WRONG_PASSWORD, user_id="7"), 1),
+        ):
+            login = asyncio.create_task(site.login("wrong"))
+            request = await requests.get()
+            assert isinstance(await ledger.claim(request, uuid4()), Granted)
+            assert "access_denied" == (await login).json()["error"]
+            assert [0.0] == await _levels(site)
+
+            assert await ledger.record(_decided(request, outcome))
+            await eventually(lambda execution_id=request.execution_id: _applied(site, execution_id))
+            await eventually(lambda counted=counted: _is_counted(site, counted))
+
+
+def _decided(request: ExecutionRequest, outcome: Outcome) -> ExecutionResult:
+    binding = {name: getattr(request, name) for name in Binding.model_fields}
+    return ExecutionResult(**binding, outcome=outcome, attempt=1)
+
+
+async def _applied(site: Site, execution_id: UUID) -> bool:
+    return bool(
+        await site.database.fetchval(
+            "SELECT applied_at IS NOT NULL FROM executions WHERE execution_id = $1", execution_id
+        )
+    )
+
+
+async def _levels(site: Site) -> list[float]:
+    rows = await site.database.fetch("SELECT level FROM limits WHERE budget = 'lockout'")
+    return [row["level"] for row in rows]
+
+
+async def _is_counted(site: Site, times: int) -> bool:
+    return [float(times)] == await _levels(site)
