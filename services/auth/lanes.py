@@ -28,7 +28,7 @@ AT_ONCE: Final = 20
 """Connections that begin to move in one go."""
 OWN: Final = -1
 """In `leaving`: a queue of its own."""
-_LOCK: Final = 7402
+_LOCK: Final = 7403
 _BEGIN: Final = """
 WITH ranked AS (
     SELECT connection_id, lane, leaving, left_at,
