@@ -185,6 +185,8 @@ async def open_auth(settings: AuthSettings, transport: Transport) -> AsyncIterat
                 Chore("events", timedelta(seconds=1), outbox.publish_due),
                 Chore("old events", timedelta(hours=1), outbox.forget_old),
                 Chore("limits", timedelta(minutes=10), guard.forget_old),
+                Chore("idle breakers", timedelta(minutes=1), shield.forget_idle),
+                Chore("deleted", timedelta(minutes=1), its.connections.forget_deleted),
                 Chore("expired", timedelta(minutes=10), state.authorizations.forget_expired),
             ],
         )

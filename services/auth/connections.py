@@ -23,7 +23,7 @@ from typing import Any, Final, Literal
 import structlog
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from services.auth import places
+from services.auth import metrics, places
 from services.auth.default_scripts import DEFAULT_SCRIPTS
 from services.auth.lanes import Lanes
 from services.auth.password_policy import PasswordOptions
@@ -359,6 +359,15 @@ class Connections:
         except Unavailable:
             log.warning("queue.not_deleted", next="it stays empty and expires by policy")
         return self._database.now()
+
+    async def forget_deleted(self) -> None:
+        """Housekeeping: the series of connections that any replica deleted. Raises Unavailable."""
+        labelled = metrics.labelled_connections()
+        rows = await self._database.fetch(
+            "SELECT name FROM connections WHERE name = ANY($1::text[])", list(labelled)
+        )
+        for name in labelled - {row["name"] for row in rows}:
+            metrics.forget_connection(name)
 
     async def _forget(self, connection_id: str, lane: int | None) -> None:
         """Its queue, or its part in one."""

@@ -11,6 +11,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 MAX_CONNECTION_LABELS: Final = 50
 """Connections are the operator's to name: above this many they count as `other`."""
+OTHER: Final = "other"
 _labelled: set[str] = set()
 
 HTTP_SECONDS: Final = Histogram(
@@ -108,4 +109,21 @@ def connection_label(name: str) -> str:
     if len(_labelled) < MAX_CONNECTION_LABELS:
         _labelled.add(name)
         return name
-    return "other"
+    return OTHER
+
+
+_OF_CONNECTIONS: Final = (
+    *(LOGINS, MIGRATIONS, BREAKER_STATE, BREAKER_CHANGES, NEGATIVE_CACHE, DENIAL_FLOOR),
+)
+
+
+def labelled_connections() -> frozenset[str]:
+    """The names that are labels of their own now."""
+    return frozenset(_labelled)
+
+
+def forget_connection(name: str) -> None:
+    """End the series of a connection that is gone; its label is free for another."""
+    _labelled.discard(name)
+    for metric in _OF_CONNECTIONS:
+        metric.remove_by_labels({"connection": name})

@@ -7,6 +7,7 @@ legacy store nothing. Users who are kept here never come this far.
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -25,6 +26,11 @@ log = structlog.get_logger(__name__)
 
 PROBE_MARGIN: Final = 5.0
 """Seconds beyond a script's budget after which a probe counts as lost."""
+IDLE: Final = 600.0
+"""Seconds without a call after which a breaker is forgotten: who is deleted, disabled or deserted is
+
+no outage. Far above what a breaker remembers, and what it stays open for.
+"""
 _NUMBERS: Final = {State.CLOSED: 0, State.HALF_OPEN: 1, State.OPEN: 2}
 
 
@@ -39,6 +45,15 @@ class BreakerOpen(Unavailable):
         )
 
 
+@dataclass(slots=True)
+class _Watched:
+    label: str
+    of: tuple[str, str]
+    """Connection and revision."""
+    breaker: Breaker
+    asked: float
+
+
 class Shield:
     """`Executions`, behind a breaker for each connection."""
 
@@ -47,7 +62,8 @@ class Shield:
         self.policy = DEFAULT
         self._executions = executions
         self._guard = guard
-        self._breakers: dict[str, tuple[str, Breaker]] = {}
+        self._breakers: dict[str, _Watched] = {}
+        """By name, as the gauge: who takes a deleted connection's name takes its place."""
 
     async def run(
         self,
@@ -104,21 +120,33 @@ class Shield:
         """What the breaker of a connection does now."""
         return self._of(connection).state
 
+    async def forget_idle(self) -> None:
+        """Housekeeping: breakers that nobody asks any more, and their series."""
+        now = asyncio.get_running_loop().time()
+        for name, watched in list(self._breakers.items()):
+            if now - watched.asked >= IDLE and not watched.breaker.left(now):
+                del self._breakers[name]
+                self._publish(watched.label)
+
     def _of(self, connection: Connection) -> Breaker:
         """A new revision may have mended it: it starts closed."""
-        revision, breaker = self._breakers.get(connection.connection_id, ("", Breaker(self.policy)))
-        if revision != connection.revision:
-            breaker = Breaker(self.policy)
-            self._breakers[connection.connection_id] = (connection.revision, breaker)
-            self._publish(connection, breaker)
-        return breaker
+        now = asyncio.get_running_loop().time()
+        of = connection.connection_id, connection.revision
+        watched = self._breakers.get(connection.name)
+        if watched is None or watched.of != of:
+            label = metrics.connection_label(connection.name)
+            watched = _Watched(label, of, Breaker(self.policy), now)
+            self._breakers[connection.name] = watched
+            self._publish(label)
+        watched.asked = now
+        return watched.breaker
 
     def _changed(self, connection: Connection, before: State, breaker: Breaker) -> None:
         if breaker.state is before:
             return
         label = metrics.connection_label(connection.name)
         metrics.BREAKER_CHANGES.labels(label, str(breaker.state)).inc()
-        self._publish(connection, breaker)
+        self._publish(label)
         log.warning(
             "breaker.changed",
             connection_id=connection.connection_id,
@@ -126,9 +154,17 @@ class Shield:
             state=str(breaker.state),
         )
 
-    def _publish(self, connection: Connection, breaker: Breaker) -> None:
-        label = metrics.connection_label(connection.name)
-        metrics.BREAKER_STATE.labels(label).set(_NUMBERS[breaker.state])
+    def _publish(self, label: str) -> None:
+        """The highest, where several connections share a label: none may hide another's outage."""
+        states = [
+            _NUMBERS[watched.breaker.state]
+            for watched in self._breakers.values()
+            if watched.label == label
+        ]
+        if states:
+            metrics.BREAKER_STATE.labels(label).set(max(states))
+        else:
+            metrics.BREAKER_STATE.remove_by_labels({"connection": label})
 
 
 def said(answer: Answer, connection: Connection) -> Report:

@@ -9,12 +9,14 @@ from typing import Any, cast
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from prometheus_client import REGISTRY
 
+from services.auth import metrics
 from services.auth.breaker import Breaker, Permit, Policy, Report, State, Wait
 from services.auth.connections import Connection
 from services.auth.executions import Answer, Executions
 from services.auth.guard import Guard
-from services.auth.shield import BreakerOpen, Shield
+from services.auth.shield import IDLE, BreakerOpen, Shield
 from shared.contracts import (
     Action,
     Denied,
@@ -235,6 +237,43 @@ async def test_a_new_revision_is_tried_at_once() -> None:
         await knock(shield, 6)
 
     await knock(shield, 6, revision="1" * 32)
+
+
+async def test_a_breaker_that_nobody_asks_any_more_is_forgotten_with_its_gauge() -> None:
+    store = Store()
+    shield = shielding(store)
+    store.outcome = Failed.of(Detail.THREW, "connect ECONNREFUSED")
+    for number in range(5):
+        await knock(shield, number, name="deserted")
+    assert 2 == gauge("deserted")
+
+    await asyncio.sleep(IDLE - 2)
+    await shield.forget_idle()
+    assert 2 == gauge("deserted")
+
+    await asyncio.sleep(2)
+    await shield.forget_idle()
+    assert gauge("deserted") is None
+
+
+async def test_connections_that_share_a_label_don_t_hide_an_outage() -> None:
+    for number in range(metrics.MAX_CONNECTION_LABELS):
+        metrics.connection_label(f"earlier{number}")
+    store = Store()
+    shield = shielding(store)
+    store.outcome = Failed.of(Detail.THREW, "connect ECONNREFUSED")
+    for number in range(5):
+        await knock(shield, number, name="broken", connection_id="con_" + "b" * 16)
+    store.outcome = Denied(reason=DeniedReason.NOT_FOUND)
+    await knock(shield, 9, name="well", connection_id="con_" + "c" * 16)
+
+    assert 2 == gauge("other")
+    for name in metrics.labelled_connections():
+        metrics.forget_connection(name)
+
+
+def gauge(label: str) -> float | None:
+    return REGISTRY.get_sample_value("auth_circuit_breaker_state", {"connection": label})
 
 
 @pytest.mark.parametrize("detail", [Detail.RUNNER_UNAVAILABLE, Detail.INVALID_PROFILE])
