@@ -105,20 +105,21 @@ class Site:
 
 
 @asynccontextmanager
-async def opened(
-    database_url: str, *, worker: bool = True, **settings: str
-) -> AsyncIterator[Site]:
-    """`settings`: more environment variables for both services. Here denials don't wait.
+async def opened(database_url: str, **settings: str) -> AsyncIterator[Site]:
+    """`settings`: more environment variables for both services. Here denials don't wait."""
+    environment = _environment(database_url) | settings
+    async with without_worker(database_url, **environment) as site:
+        scripts = open_worker(
+            read_settings(WorkerSettings, environment), site.broker.transport("worker")
+        )
+        async with scripts as worker, beside(worker.run(), "worker"):
+            yield site
 
-    Without a `worker` the test plays its part, on `Site.broker`.
-    """
-    environment = {
-        "DATABASE_URL": database_url,
-        "TRICKLE_KEY_RING": KeyRing.generate(),
-        "TRICKLE_ISSUER": ISSUER,
-        "TRICKLE_EGRESS_TO_OWN_DATABASE": "true",  # the legacy store is on it
-        **settings,
-    }
+
+@asynccontextmanager
+async def without_worker(database_url: str, **settings: str) -> AsyncIterator[Site]:
+    """auth alone: the test plays the worker's part, on `Site.broker`."""
+    environment = _environment(database_url) | settings
     broker = InProcessBroker()
     transport = broker.transport("auth")
     async with AsyncExitStack() as owned:
@@ -126,14 +127,8 @@ async def opened(
             open_auth(read_settings(AuthSettings, environment), transport)
         )
         auth.state.its.padding.enabled = False
-        if worker:
-            scripts = await owned.enter_async_context(
-                open_worker(read_settings(WorkerSettings, environment), broker.transport("worker"))
-            )
         started = asyncio.Event()
         await owned.enter_async_context(beside(auth.run(started), "auth"))
-        if worker:
-            await owned.enter_async_context(beside(scripts.run(), "worker"))
         await started.wait()
         http = await owned.enter_async_context(
             httpx.AsyncClient(
@@ -146,3 +141,12 @@ async def opened(
         made = (await site.manage("POST", "clients", {"name": "app"})).json()
         site.client_id, site.secret = made["client_id"], made["client_secret"]
         yield site
+
+
+def _environment(database_url: str) -> dict[str, str]:
+    return {
+        "DATABASE_URL": database_url,
+        "TRICKLE_KEY_RING": KeyRing.generate(),
+        "TRICKLE_ISSUER": ISSUER,
+        "TRICKLE_EGRESS_TO_OWN_DATABASE": "true",  # the legacy store is on it
+    }

@@ -326,6 +326,13 @@ class Executions:
                     return
             except Unavailable:
                 continue  # asked again, within the bound
+            except Exception:  # what ends one flow must not end the whole replica
+                log.exception(
+                    "late_outcome.failed",
+                    execution_id=str(request.execution_id),
+                    next="it has no effect",
+                )
+                return
 
     def _take(self, delivery: Delivery) -> None:
         """A result: hand it to whoever waits. Its effect is deduplicated by the ledger (I8)."""

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
 import pytest
+from prometheus_client import REGISTRY
 
+from services.auth import metrics
 from services.auth.breaker import DEFAULT, Policy
+from services.auth.caller import Caller
+from services.auth.legacy import profile_of
+from services.auth.problems import FlowEnded
 from shared.contracts import (
+    Action,
     Binding,
     Denied,
     DeniedReason,
@@ -20,13 +27,16 @@ from shared.contracts import (
     ExecutionResult,
     Failed,
     Outcome,
+    Succeeded,
 )
+from shared.database import Session
 from shared.ledger import Granted, Ledger
+from shared.sealing import Direction, seal_json
 from shared.topology import Names
 from shared.transport import Delivery
 from tests.processes import eventually
 from tests.servers import Databases
-from tests.site import LOGIN, PASSWORD, Site, opened
+from tests.site import LOGIN, PASSWORD, Site, opened, without_worker
 
 GET_USER = """function getUser(email, callback) {
   callback(null, { user_id: 'NAME|' + email, email: email });
@@ -135,6 +145,36 @@ async def test_another_connection_s_breaker_stays_closed(site: Site, name: str) 
     assert 200 == (await site.login(PASSWORD, realm=f"{name}-b")).status_code
 
 
+async def test_a_deleted_connection_s_series_go_with_it_and_others_stay(
+    site: Site, name: str
+) -> None:
+    names = name, f"{name}-b"
+    for each in names:
+        await connect(site, each)
+        await outage(site, each)
+        await site.login("wrong", "nobody@example.com", realm=each)
+    assert set(names) <= _series("connection").keys()
+    kept = _series("connection")[names[1]]
+
+    [gone] = (await site.manage("GET", f"connections?name={name}")).json()
+    await site.manage("DELETE", f"connections/{gone['id']}")
+    await site.auth.state.its.connections.forget_deleted()
+
+    assert name not in _series("connection")
+    assert kept == _series("connection")[names[1]]
+    assert name not in metrics.labelled_connections()
+
+
+def _series(label: str) -> dict[str, set[str]]:
+    """The names of metrics by the values of a label."""
+    found: dict[str, set[str]] = {}
+    for metric in REGISTRY.collect():
+        for sample in metric.samples:
+            if label in sample.labels:
+                found.setdefault(sample.labels[label], set()).add(sample.name)
+    return found
+
+
 async def test_a_denial_is_remembered_for_that_password_alone(site: Site, name: str) -> None:
     await connect(site, name)
     answers = [await site.login("wrong", realm=name) for _ in range(2)]
@@ -205,16 +245,9 @@ async def test_a_denial_after_the_answer_costs_the_budget_and_a_failure_does_not
     database_url: str,
 ) -> None:
     """The store counts a wrong password whether its caller was still there or not."""
-    async with opened(database_url, worker=False) as site, Ledger(site.database) as ledger:
+    async with without_worker(database_url) as site, Ledger(site.database) as ledger:
         made = await site.connect(script_timeout_seconds=0.5)
-        requests: asyncio.Queue[ExecutionRequest] = asyncio.Queue()
-
-        def take(delivery: Delivery) -> None:
-            requests.put_nowait(ExecutionRequest.model_validate_json(delivery.message.body))
-            delivery.ack()
-
-        queue = Names().request_queue(made["id"])
-        await site.broker.transport("worker").consume(queue, prefetch=1, handler=take)
+        requests = await _requests(site, made["id"])
         for outcome, counted in (
             (Failed.of(Detail.THREW, "ECONNREFUSED"), 0),
             (Denied(reason=DeniedReason.WRONG_PASSWORD, user_id="7"), 1),
@@ -226,8 +259,49 @@ async def test_a_denial_after_the_answer_costs_the_budget_and_a_failure_does_not
             assert [0.0] == await _levels(site)
 
             assert await ledger.record(_decided(request, outcome))
-            await eventually(lambda execution_id=request.execution_id: _applied(site, execution_id))
-            await eventually(lambda counted=counted: _is_counted(site, counted))
+            await eventually(partial(_applied, site, request.execution_id))
+            await eventually(partial(_is_counted, site, counted))
+
+
+async def test_a_late_effect_that_fails_ends_no_replica(database_url: str) -> None:
+    """Whoever signs up late may find the name taken by then, or have a profile of no use."""
+    async with without_worker(database_url) as site, Ledger(site.database) as ledger:
+        made = await site.connect(script_timeout_seconds=0.5)
+        its, requests = site.auth.state.its, await _requests(site, made["id"])
+        connection = await its.connections.get(made["id"])
+        assert connection is not None
+        tried = asyncio.Event()
+
+        async def record(_: Session, value: Any) -> None:
+            tried.set()
+            profile_of(connection, value)
+
+        turn = its.legacy.turn(connection, Caller())
+        flow = asyncio.create_task(its.legacy.run(turn, Action.LOGIN, ["ada", "x"], record))
+        request = await requests.get()
+        assert isinstance(await ledger.claim(request, uuid4()), Granted)
+        with pytest.raises(FlowEnded):
+            await flow
+        sealed = seal_json(site.auth.state.ring, Direction.VALUE, request, {"no": "user_id"})
+        assert await ledger.record(_decided(request, Succeeded(sealed_value=sealed)))
+        await tried.wait()
+
+        login = asyncio.create_task(site.login("x"))
+        await requests.get()
+        assert 403 == (await login).status_code
+
+
+async def _requests(site: Site, connection_id: str) -> asyncio.Queue[ExecutionRequest]:
+    """What a worker would get."""
+    requests: asyncio.Queue[ExecutionRequest] = asyncio.Queue()
+
+    def take(delivery: Delivery) -> None:
+        requests.put_nowait(ExecutionRequest.model_validate_json(delivery.message.body))
+        delivery.ack()
+
+    queue = Names().request_queue(connection_id)
+    await site.broker.transport("worker").consume(queue, prefetch=1, handler=take)
+    return requests
 
 
 def _decided(request: ExecutionRequest, outcome: Outcome) -> ExecutionResult:
