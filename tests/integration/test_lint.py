@@ -71,6 +71,11 @@ CASES: dict[str, tuple[str, str, str]] = {
         "function v(email, callback) { f(function (err, r) { callback(err, r.length > 0); }); }",
         "function v(email, callback) { f(function (err, r) { callback(err, r.rowCount > 0); }); }",
     ),
+    "denial-not-counted": (
+        "login",
+        "callback(new UnauthorizedError('Wrong email or password.'));",
+        "callback(new UnauthorizedError('Your password has expired.'));",
+    ),
     "magic-global": (
         "login",
         "mysql.createPool({}); bcrypt.compare(password, '', callback);",
@@ -104,6 +109,11 @@ MONGO = "var c = new (require('mongodb').MongoClient)('m'); "
 PG = "var pg = require('pg'); pg.connect('x', function (err, client%s) { client.query('SELECT 1', %s); });"
 FAULTS: list[tuple[str, str, str]] = [
     # rule, action, a script (or the body of a login) that has its fault
+    (
+        "denial-not-counted",
+        "login",
+        "callback(new ValidationError('bad_password', `The password of ${email} is incorrect`));",
+    ),
     ("callback-twice", "login", "callback(new Error('x')); callback(null, { user_id: 1 });"),
     ("callback-twice", "login", "callback(); setTimeout(callback, 5);"),
     ("callback-twice", "login", "if (!email) callback(); f(function () { callback(); });"),
@@ -187,6 +197,16 @@ FAULTS: list[tuple[str, str, str]] = [
     ("syntax-error", "login", "import fs from 'fs';"),
 ]
 LOOKALIKES: list[tuple[str, str, str]] = [
+    (
+        "denial-not-counted",
+        "login",
+        "callback(new ValidationError('login', 'invalid e-mail address: ' + email));",
+    ),
+    (
+        "denial-not-counted",
+        "login",
+        "callback(new WrongUsernameOrPasswordError(email, 'Wrong password.'));",
+    ),
     # rule, action, a script (or the body of a login) that only looks like it
     (
         "missing-user-id",

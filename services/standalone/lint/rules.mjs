@@ -41,6 +41,13 @@ const SECRET_NAME = /^(password|passwd|pwd|secret|apikey|api_key|token)$/i;
 const URL_WITH_SECRET = /^[a-z][a-z0-9+.]*:\/\/[^\s:/@]+:[^\s@]+@/i;
 const ID = /^(user_id|id)$/;
 const WEB_CRYPTO = /^(subtle|getRandomValues|randomUUID)$/; // Node's own global has these
+const UNCOUNTED = /^(Unauthorized|Validation)Error$/;
+const WRONG = 'wrong|incorrect|invalid|bad|mismatch';
+const CREDENTIAL = 'password|credential|username';
+const WRONG_PASSWORD = new RegExp(
+  `\\b(${WRONG})\\b.*\\b(${CREDENTIAL})|\\b(${CREDENTIAL})s?\\b.*\\b(${WRONG})`,
+  'i',
+);
 const node = createRequire(import.meta.url);
 
 /** Everything that is found in a script, rule by rule. @returns {Generator<[string, Node, string]>} */
@@ -143,6 +150,17 @@ const RULES = {
     }
   },
 
+  *'denial-not-counted'(script) {
+    if (script.action !== 'login') return;
+    for (const one of script.all('NewExpression', 'CallExpression')) {
+      const name = nameOf(one.callee) ?? '';
+      if (!UNCOUNTED.test(name) || !script.globals.includes(one.callee)) continue;
+      if (one.arguments.some(saysWrongPassword)) {
+        yield [one, `${name} is no denial: only WrongUsernameOrPasswordError counts as a guess`];
+      }
+    }
+  },
+
   *'missing-user-id'(script, { callback }) {
     if (script.action !== 'login' && script.action !== 'get_user') return;
     for (const call of script.all('CallExpression')) {
@@ -239,6 +257,12 @@ const RULES = {
     }
   },
 };
+
+/** Whether a text, however it is put together, says that somebody is not who they say. */
+function saysWrongPassword(/** @type {Node} */ given) {
+  const parts = [...within(given)].map(({ value }) => value?.raw ?? value);
+  return WRONG_PASSWORD.test(parts.filter((one) => typeof one === 'string').join(' '));
+}
 
 /** Calls of what Node's own modules do not have, and whether a shim has it. */
 function* goneFromNode(

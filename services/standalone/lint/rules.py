@@ -62,6 +62,12 @@ RULES: Final[dict[str, Rule]] = {
     "false-on-success": Rule(
         "warning", "The script says false when it succeeds.", "Ask for `affectedRows`."
     ),
+    "denial-not-counted": Rule(
+        "warning",
+        "A wrong password that counts toward no budget: it may be guessed on (C§3.1).",
+        "`callback(new WrongUsernameOrPasswordError(email, message))`; the other classes are for"
+        " users whose password is right.",
+    ),
     "magic-global": Rule(
         "warning", "A global of Node 12 tenants (C§4.4).", "Require it, or set `magic_globals`."
     ),
