@@ -79,13 +79,10 @@ async def test_two_first_starts_at_once_make_one_client_and_one_pair_of_keys(
             )
             return bool(waiting == 2)
 
-        async with asyncio.TaskGroup() as tasks:
-            async with database.transaction() as session:
-                await session.execute("LOCK TABLE clients IN SHARE ROW EXCLUSIVE MODE")
-                starts = [
-                    tasks.create_task(_command(database_url, ring, "init")) for _ in range(2)
-                ]
-                await eventually(both_wait)
+        async with asyncio.TaskGroup() as tasks, database.transaction() as session:
+            await session.execute("LOCK TABLE clients IN SHARE ROW EXCLUSIVE MODE")
+            starts = [tasks.create_task(_command(database_url, ring, "init")) for _ in range(2)]
+            await eventually(both_wait)
         made, refused = sorted(start.result() for start in starts)
         clients = await database.fetchval("SELECT array_agg(client_id) FROM clients")
         states = await database.fetchval("SELECT array_agg(state ORDER BY state) FROM signing_keys")
