@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
-from services.script_worker.pool import Run
+from services.script_worker.runs import Run
 from services.script_worker.verdicts import Value
 from shared.contracts import Denied, Failed
 

@@ -24,8 +24,10 @@ from pydantic import TypeAdapter, ValidationError
 from services.script_worker import metrics
 from services.script_worker.integrators import Integrators
 from services.script_worker.leases import LeaseLost, Leases
-from services.script_worker.pool import Pool, Run, Value
+from services.script_worker.pool import Pool
 from services.script_worker.revisions import Revisions
+from services.script_worker.runs import Run
+from services.script_worker.verdicts import Value
 from shared import tracing
 from shared.contracts import (
     AUTH,

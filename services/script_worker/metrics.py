@@ -10,7 +10,7 @@ from typing import Final, assert_never
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from services.script_worker.pool import (
+from services.script_worker.pool_events import (
     Connected,
     LateViolation,
     Leased,

@@ -4,7 +4,7 @@ Rule 1: a runner belongs to one connection revision for life, and to one call at
 Rule 2: a leased process comes back spotless or dead. Any doubt means dead.
 Rule 3: `run` never raises for what a script does; cancelling it kills its runner.
 Rule 4: nothing waits without a bound (I11): for a slot, for a start, for an answer.
-Rule 5: whoever changes what is free calls `_serve`, so that nobody waits beside a free slot.
+Rule 5: whoever changes what is free calls `_waiting.serve`, so that nobody waits beside a free slot.
 """
 
 from __future__ import annotations
@@ -13,25 +13,19 @@ import asyncio
 import os
 import random
 from collections import OrderedDict, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from time import monotonic, perf_counter  # uvloop's own clock ticks in milliseconds
 from types import TracebackType
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Self
 
 import structlog
 
+from services.script_worker.blanks import Blanks
 from services.script_worker.bundle import Bundle
 from services.script_worker.egress import Egress
-from services.script_worker.frames import (
-    BindError,
-    Broken,
-    FrameTooLarge,
-    Log,
-    Mapped,
-    Result,
-)
+from services.script_worker.frames import BindError, Broken, FrameTooLarge
 from services.script_worker.node_process import (
     Answer,
     NodeCommand,
@@ -39,51 +33,34 @@ from services.script_worker.node_process import (
     RetireReason,
     State,
 )
-from services.script_worker.preload import Preload
+from services.script_worker.pool_events import (
+    Connected,
+    LateViolation,
+    Leased,
+    Observe,
+    Retired,
+    Source,
+    Started,
+    unobserved,
+)
 from services.script_worker.redaction import ConfigurationForms, Redactor, Secrets
+from services.script_worker.runs import Attempt, Run
 from services.script_worker.sandbox.levels import Level
+from services.script_worker.scales import Scales
 from services.script_worker.spawner import Connect, Isolation, NotSpawned, Spawner
-from services.script_worker.verdicts import (
-    Value,
-    Verdict,
-    bind_failure,
-    for_want_of_egress,
-    verdict,
-)
-from shared.contracts import (
-    MAX_CONNECTS,
-    MAX_TEXT,
-    Action,
-    ConsoleLine,
-    Denied,
-    Detail,
-    EgressConnect,
-    Failed,
-    RunnerFacts,
-    Violation,
-    ViolationKind,
-)
-from shared.egress import EgressVerdict
-
-__all__ = ["NodeCommand", "Pool", "PoolLimits", "RetireReason", "Run", "Value"]
+from services.script_worker.verdicts import bind_failure
+from services.script_worker.waiting import Prospect, Waiting
+from shared.contracts import MAX_CONNECTS, Action, Detail, Failed, RunnerFacts
 
 log = structlog.get_logger(__name__)
 
 TEND_EVERY: Final = 1.0
-SAMPLED_PER_TICK: Final = 4
-"""Reading a process's PSS takes the kernel about a millisecond, on our loop."""
 LINGER: Final = 0.25
 """Seconds after its last call before a spotless runner is killed: scripts may still be saying
 goodbye to their database (`finally { await client.end() }`), which is normal (C§4.1)."""
-BUSY_WHILE_IDLE: Final = 0.2
-"""Of a core, by a runner that nobody asks anything: a script left threads or timers at work that
-no call is charged for. An honest one uses next to nothing between calls."""
 GONE_WITHIN: Final = 5.0
 RECENT_CALLS: Final = 32
 """Calls of one connection whose passwords are still masked after their end."""
-TURN: Final = 0.25
-"""Seconds that a runner of a full pool serves its own connection before it has to make room for
-one that has waited as long: cold starts then take a bounded share of the time."""
 _CRASHES: Final = {
     RetireReason.CRASH,
     RetireReason.OUT_OF_MEMORY,
@@ -120,72 +97,12 @@ class PoolLimits:
     max_age: timedelta = timedelta(hours=1)
     max_idle: timedelta = timedelta(minutes=5)
     max_pss: int = 512 * 1024 * 1024
-    """Bytes, one process. RSS would count shared text once for each and overstate it fourfold."""
+    """Bytes, one process."""
     max_pss_total: int = 4 * 1024 * 1024 * 1024
     start_within: timedelta = timedelta(seconds=10)
     crashes_before_backoff: int = 3
     backoff: timedelta = timedelta(milliseconds=100)
     max_backoff: timedelta = timedelta(seconds=5)
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """What one run came to. Texts are redacted; `outcome`'s value is not, it gets sealed."""
-
-    outcome: Verdict
-    violations: tuple[Violation, ...] = ()
-    console: tuple[ConsoleLine, ...] = ()
-    bound: timedelta = timedelta(0)
-    ran: timedelta = timedelta(0)
-    runner: RunnerFacts | None = None
-    egress: tuple[EgressConnect, ...] = ()
-    mapped: tuple[Mapped, ...] = ()
-    """Modules that the runner's scripts asked for and got otherwise, so far."""
-
-
-Source = Literal["warm", "blank", "cold"]
-
-
-@dataclass(frozen=True, slots=True)
-class Started:
-    """A process became ready."""
-
-    took: timedelta
-
-
-@dataclass(frozen=True, slots=True)
-class Leased:
-    """A call got a process: a bound one, a blank one, or one that had to be started."""
-
-    source: Source
-
-
-@dataclass(frozen=True, slots=True)
-class Retired:
-    """A process was ended."""
-
-    reason: RetireReason
-    connection_id: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class LateViolation:
-    """A rule was broken after the result had left; the runner is retired."""
-
-    connection_id: str | None
-    kind: ViolationKind
-
-
-@dataclass(frozen=True, slots=True)
-class Connected:
-    """A script asked for a connect, so many times."""
-
-    verdict: EgressVerdict
-    times: int
-
-
-PoolEvent = Started | Leased | Retired | LateViolation | Connected
-Observe = Callable[[PoolEvent], None]
 
 
 @dataclass(slots=True, eq=False)
@@ -220,26 +137,6 @@ class _Lease:
     max_uses: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class _Attempt:
-    answer: Answer
-    bound: float = 0.0
-    ran: float = 0.0
-    runner: RunnerFacts | None = None
-    mapped: tuple[Mapped, ...] = ()
-
-
-@dataclass(slots=True, eq=False)
-class _Waiter:
-    bundle: Bundle
-    lease: asyncio.Future[_Lease | None]
-    since: float
-
-
-def _unobserved(_: PoolEvent) -> None:
-    """Nobody counts."""
-
-
 class Pool:
     """An async context manager; owns the launcher, the blanks and the bound runners."""
 
@@ -248,7 +145,7 @@ class Pool:
         command: NodeCommand,
         *,
         limits: PoolLimits | None = None,
-        observe: Observe = _unobserved,
+        observe: Observe = unobserved,
         worker: str = "",
         egress: Egress | None = None,
     ) -> None:
@@ -258,24 +155,28 @@ class Pool:
         self._observe = observe
         self._worker = worker
         self._spawner = Spawner(command.order())
-        self._preload = Preload()
         self._shelves: dict[tuple[str, str], _Shelf] = {}
         self._owned: dict[NodeProcess, tuple[_Shelf, int]] = {}
         """Bound or about to be, with the number of uses after which it goes."""
         self._idle: OrderedDict[NodeProcess, _Shelf] = OrderedDict()
         """Least recently used first."""
-        self._blanks: list[NodeProcess] = []
         self._alive: set[NodeProcess] = set()
-        self._waiting: dict[_Waiter, None] = {}
+        self._waiting = Waiting[_Lease](self._take, self._prospect)
         self._current: dict[str, str] = {}
-        self._pss: dict[NodeProcess, int] = {}
-        self._cpu: dict[NodeProcess, tuple[float, float]] = {}
-        """When a process was weighed last, and the CPU time that it had used by then."""
-        self._refilling = 0
+        self._scales = Scales()
         self._calls_held_up = 0
         self._draining = False
         self._stopped = asyncio.Event()
         self._tasks = asyncio.TaskGroup()
+        self._blanks = Blanks(
+            self._limits.blanks,
+            at_once=self._limits.refill_concurrency,
+            start_within=self._limits.start_within,
+            start=self._started_blank,
+            wait=lambda: self._calls_held_up > 0,  # they need the processor more
+            lost=lambda reason: self._observe(Retired(reason, None)),
+            tasks=self._tasks,
+        )
 
     # -- life ---------------------------------------------------------------------------------
 
@@ -285,7 +186,7 @@ class Pool:
         self._spawner.start()
         await self._tasks.__aenter__()
         self._tasks.create_task(self._tend(), name="pool.tend")
-        self._refill()
+        self._blanks.refill()
         return self
 
     async def __aexit__(
@@ -299,6 +200,7 @@ class Pool:
                 await self.drain()
         finally:
             self._draining = True
+            self._blanks.close()
             self._stopped.set()
             for process in self._alive:
                 process.kill(RetireReason.DRAIN)
@@ -311,11 +213,10 @@ class Pool:
     async def drain(self) -> None:
         """Take nothing new, finish what is in hand, end every runner. Deadlines bound it."""
         self._draining = True
-        self._dismiss()
+        self._waiting.send_away()
         for process in [*self._idle]:
             self._retire(process, RetireReason.DRAIN)
-        while self._blanks:
-            self._discard(self._blanks.pop())
+        self._blanks.close()
         while self._owned:  # each release retires its process now
             await asyncio.wait([process.gone for process in self._owned])
         try:
@@ -330,7 +231,7 @@ class Pool:
         return {
             "busy": len(self._owned) - len(self._idle),
             "idle": len(self._idle),
-            "blank": sum(blank.state is State.BLANK for blank in self._blanks),
+            "blank": self._blanks.ready,
         }
 
     def pids(self) -> frozenset[int]:
@@ -378,13 +279,13 @@ class Pool:
         if not attempt.answer.started and deadline > self._loop.time():
             # It died with the request unread, so this is not a repetition (I4).
             attempt = await self._attempt(call, fresh=True)
-        return self._report(call, attempt)
+        return attempt.told(action, lambda profile: self._redactor(call, profile))
 
-    async def _attempt(self, call: _Call, *, fresh: bool = False) -> _Attempt:
+    async def _attempt(self, call: _Call, *, fresh: bool = False) -> Attempt:
         began = perf_counter()
         lease = await self._lease(call, fresh=fresh)
         if lease is None:
-            return _Attempt(_unavailable("no runner became free before the deadline"))
+            return Attempt(_unavailable("no runner became free before the deadline"))
         process = lease.process
         lease.shelf.recent.append((call.action, call.arguments))
         try:
@@ -398,12 +299,12 @@ class Pool:
                     call.action, call.arguments, call.context, call.deadline
                 )
             ran = perf_counter() - ready
-            return _Attempt(answer, ready - began, ran, self._facts(lease), process.mapped)
+            return Attempt(answer, ready - began, ran, self._facts(lease), process.mapped)
         except FrameTooLarge as error:
-            return _Attempt(Answer(failure=Failed.of(Detail.RESULT_TOO_LARGE, f"call: {error}")))
+            return Attempt(Answer(failure=Failed.of(Detail.RESULT_TOO_LARGE, f"call: {error}")))
         except NotSpawned as error:
             process.kill(RetireReason.CANCELLED)
-            return _Attempt(_unavailable(str(error), started=False))
+            return Attempt(_unavailable(str(error), started=False))
         except BaseException:
             process.kill(RetireReason.CANCELLED)
             raise
@@ -446,7 +347,7 @@ class Pool:
             process.kill(RetireReason.CRASH)
         finally:
             self._calls_held_up -= 1
-            self._refill()
+            self._blanks.refill()
         # Not one that got ready in the very instant in which it was given up.
         return process.state is State.BLANK and process.ready.done() and process.ready.result()
 
@@ -460,39 +361,11 @@ class Pool:
             warm=lease.source == "warm",
         )
 
-    def _report(self, call: _Call, attempt: _Attempt) -> Run:
-        answer = attempt.answer
-        if answer.failure is None and isinstance(answer.frame, Result):
-            outcome = verdict(call.action, answer.frame)
-        else:
-            outcome = answer.failure or Failed.of(Detail.PROTOCOL_ERROR)
-        refused = [each for each in answer.connects if each.verdict is not EgressVerdict.ALLOWED]
-        if refused and isinstance(outcome, Failed):
-            first = refused[0]
-            outcome = for_want_of_egress(outcome, f"connect to {first.to}: {first.verdict}")
-        egress = tuple(
-            EgressConnect(address=each.address, port=each.port, verdict=each.verdict)
-            for each in answer.connects
-        )
-        bound, ran = timedelta(seconds=attempt.bound), timedelta(seconds=attempt.ran)
-        if isinstance(outcome, Value) and not answer.violations and not answer.console:
-            # No text to redact.
-            return Run(outcome, (), (), bound, ran, attempt.runner, egress, attempt.mapped)
+    def _redactor(self, call: _Call, profile: Any) -> Redactor:
         shelf = self._shelves.get(call.bundle.key)
         forms = shelf.configuration if shelf else ConfigurationForms(call.bundle.configuration)
         earlier = shelf.recent if shelf else ()
-        profile = outcome.value if isinstance(outcome, Value) else None
-        redact = Redactor(forms, call.action, call.arguments, earlier, profile)
-        return Run(
-            outcome=_redacted(outcome, redact),
-            violations=tuple(_violation(broken, redact) for broken in answer.violations),
-            console=tuple(_console_line(line, redact) for line in answer.console),
-            bound=bound,
-            ran=ran,
-            runner=attempt.runner,
-            egress=egress,
-            mapped=attempt.mapped,
-        )
+        return Redactor(forms, call.action, call.arguments, earlier, profile)
 
     # -- who gets which process ---------------------------------------------------------------
 
@@ -508,9 +381,11 @@ class Pool:
                 return lease
         if shelf.retry_at >= call.deadline:
             return None
-        return await self._wait(
-            _Waiter(call.bundle, self._loop.create_future(), self._loop.time()), call.deadline
-        )
+        self._calls_held_up += 1
+        try:
+            return await self._waiting.wait(call.bundle, call.deadline, self._give_back)
+        finally:
+            self._calls_held_up -= 1
 
     def _take(self, bundle: Bundle) -> _Lease | None:
         """A process for this call, if one can be had right now."""
@@ -526,14 +401,16 @@ class Pool:
         return self._assign(shelf, bundle)
 
     def _assign(self, shelf: _Shelf, bundle: Bundle) -> _Lease:
-        source: Source = "blank" if self._blanks else "cold"
-        process = self._take_blank() if self._blanks else self._process(())
+        blank = self._blanks.take()
+        source: Source = "cold" if blank is None else "blank"
+        # One that is started for a call loads what its script asks for, no more.
+        process = blank or self._process(())
         shelf.count += 1
         jitter = self._limits.uses_jitter
         uses = self._limits.max_uses * random.uniform(1 - jitter, 1 + jitter)  # noqa: S311
         self._owned[process] = (shelf, max(1, round(uses)))
-        self._preload.note(bundle)
-        self._refill()
+        self._blanks.note(bundle)
+        self._blanks.refill()
         return _Lease(process, shelf, source)
 
     def _room(self) -> bool:
@@ -543,68 +420,19 @@ class Pool:
             self._retire(next(iter(self._idle)), RetireReason.EVICTED)
         return len(self._owned) < limit
 
-    async def _wait(self, waiter: _Waiter, deadline: float) -> _Lease | None:
-        self._waiting[waiter] = None
-        self._calls_held_up += 1
-        overdue = self._loop.call_at(deadline, _send_away, waiter)
-        try:
-            self._serve()
-            return await waiter.lease
-        except BaseException:
-            self._give_back(waiter)
-            raise
-        finally:
-            overdue.cancel()
-            self._calls_held_up -= 1
-            self._waiting.pop(waiter, None)
+    def _prospect(self, bundle: Bundle) -> Prospect:
+        shelf = self._shelf(bundle)
+        full = shelf.count >= self._limits.max_processes_per_connection
+        return Prospect(
+            warm_since=shelf.idle[-1].bound_at if shelf.idle else None,
+            held=full or self._loop.time() < shelf.retry_at,
+        )
 
-    def _give_back(self, waiter: _Waiter) -> None:
-        """The wait ended, but a lease may have been granted in the same instant."""
-        if waiter.lease.cancelled() or not waiter.lease.done():
-            return
-        lease = waiter.lease.result()
-        if lease is not None:
-            if lease.source != "warm":  # half-started: not worth the states it would add
-                lease.process.kill(RetireReason.CANCELLED)
-            self._release(lease)
-
-    def _serve(self) -> None:
-        """Give what is free to those who wait, in their order (rule 5).
-
-        But a warm runner first serves those who wait for it, for a turn at least: evicting it
-        for the next in line at once would make every call of a full pool a cold one.
-        """
-        waiters = [waiter for waiter in self._waiting if not waiter.lease.done()]
-        wanted = {waiter.bundle.key for waiter in waiters}
-        if len(wanted) > 1:  # else they have nobody to be fair to
-            starving = any(map(self._starves, waiters))
-            waiters.sort(key=lambda waiter: not self._on_turn(waiter, others_starve=starving))
-        for waiter in waiters:
-            if waiter.bundle.key not in wanted:
-                continue
-            lease = self._take(waiter.bundle)
-            if lease is not None:
-                del self._waiting[waiter]
-                waiter.lease.set_result(lease)
-                continue
-            wanted.discard(waiter.bundle.key)  # nothing for those behind it either
-            if not wanted:
-                return
-
-    def _on_turn(self, waiter: _Waiter, *, others_starve: bool) -> bool:
-        idle = self._shelf(waiter.bundle).idle
-        return bool(idle) and (not others_starve or self._loop.time() - idle[-1].bound_at < TURN)
-
-    def _starves(self, waiter: _Waiter) -> bool:
-        """Whether it waits for room, not for its own connection's runners, and for too long."""
-        now, shelf = self._loop.time(), self._shelf(waiter.bundle)
-        full = shelf.count >= self._limits.max_processes_per_connection or now < shelf.retry_at
-        return not full and now - waiter.since > TURN
-
-    def _dismiss(self) -> None:
-        for waiter in self._waiting:
-            _send_away(waiter)
-        self._waiting.clear()
+    def _give_back(self, lease: _Lease) -> None:
+        """It was granted to somebody who no longer wants it."""
+        if lease.source != "warm":  # half-started: not worth the states it would add
+            lease.process.kill(RetireReason.CANCELLED)
+        self._release(lease)
 
     # -- what becomes of a process ------------------------------------------------------------
 
@@ -619,8 +447,7 @@ class Pool:
             self._idle[process] = shelf
         else:
             self._retire(process, reason or RetireReason.CRASH)
-        if self._waiting:
-            self._serve()
+        self._waiting.serve()
 
     def _worn(self, process: NodeProcess) -> RetireReason | None:
         shelf, max_uses = self._owned[process]
@@ -656,16 +483,15 @@ class Pool:
             return
         delay = min(self._limits.backoff * 2 ** min(excess, 16), self._limits.max_backoff)
         shelf.retry_at = self._loop.time() + delay.total_seconds()
-        self._loop.call_at(shelf.retry_at, self._serve)
+        self._loop.call_at(shelf.retry_at, self._waiting.serve)
 
     def _changed(self, process: NodeProcess) -> None:
         """An idle or blank process died or was tainted. A leased one is its caller's."""
         if process in self._idle:
             self._retire(process, process.doomed or RetireReason.CRASH)
-            self._serve()
-        elif process in self._blanks:
-            self._blanks.remove(process)
-            self._discard(process)
+            self._waiting.serve()
+        else:
+            self._blanks.changed(process)
 
     def _late(self, shelf: _Shelf, broken: Broken) -> None:
         connection_id = shelf.key[0]
@@ -688,10 +514,9 @@ class Pool:
             )
         self._observe(Connected(connect.verdict, connect.times))
 
-    # -- blanks -------------------------------------------------------------------------------
+    # -- starting -------------------------------------------------------------------------------
 
     def _process(self, preload: Sequence[str]) -> NodeProcess:
-        """A new one; one that is started for a call loads what its script asks for, no more."""
         process = NodeProcess(self._command, preload, self._changed)
         self._alive.add(process)
         process.gone.add_done_callback(lambda _: self._forget(process))
@@ -699,8 +524,7 @@ class Pool:
 
     def _forget(self, process: NodeProcess) -> None:
         self._alive.discard(process)
-        self._pss.pop(process, None)
-        self._cpu.pop(process, None)
+        self._scales.forget(process)
 
     def _start(self, process: NodeProcess) -> None:
         """In a task of its own: a call that is cancelled kills the process, not its start."""
@@ -712,48 +536,10 @@ class Pool:
         if not ready.cancelled() and ready.result():
             self._observe(Started(timedelta(seconds=perf_counter() - began)))
 
-    def _take_blank(self) -> NodeProcess:
-        """The one that is furthest along."""
-        blanks = self._blanks
-        best = next((i for i, blank in enumerate(blanks) if blank.state is State.BLANK), 0)
-        return blanks.pop(best)
-
-    def _refill(self) -> None:
-        """Start what blanks are missing, unless calls are held up: they need the CPU more."""
-        while (
-            len(self._blanks) < self._limits.blanks
-            and self._refilling < self._limits.refill_concurrency
-            and not self._calls_held_up
-            and not self._draining
-        ):
-            self._refilling += 1
-            process = self._process(self._preload.names())
-            self._blanks.append(process)
-            self._tasks.create_task(self._start_blank(process), name="pool.refill")
-
-    async def _start_blank(self, process: NodeProcess) -> None:
-        try:
-            async with asyncio.timeout(self._limits.start_within.total_seconds()):
-                self._start(process)
-                await asyncio.wait([process.ready])
-        except TimeoutError:
-            process.kill(RetireReason.CRASH)
-        finally:
-            self._refilling -= 1
-        if process.ready.done() and process.ready.result():
-            self._refill()
-        elif process in self._blanks:  # the next one is tried by `_tend`, not at once
-            self._blanks.remove(process)
-            self._discard(process)
-
-    def _discard(self, blank: NodeProcess) -> None:
-        reason = RetireReason.DRAIN if self._draining else RetireReason.CRASH
-        blank.kill(reason)
-        self._observe(Retired(blank.doomed or reason, None))
-        if not self._draining:
-            log.warning(
-                "runner.blank_lost", reason=blank.doomed, output=blank.last_words(), next="replaced"
-            )
+    def _started_blank(self, preload: Sequence[str]) -> NodeProcess:
+        process = self._process(preload)
+        self._start(process)
+        return process
 
     # -- upkeep -------------------------------------------------------------------------------
 
@@ -765,8 +551,8 @@ class Pool:
             except TimeoutError:
                 self._expire()
                 self._weigh()
-                self._refill()
-                self._serve()
+                self._blanks.refill()
+                self._waiting.serve()
 
     def _expire(self) -> None:
         now = self._loop.time()
@@ -781,31 +567,13 @@ class Pool:
                 del self._shelves[key]
 
     def _weigh(self) -> None:
-        """Sample some processes' memory in turn, and end what is too heavy."""
-        unweighed = [process for process in self._alive if process not in self._pss]
-        if not unweighed:
-            unweighed, self._pss = [*self._alive], {}
-        for process in unweighed[:SAMPLED_PER_TICK]:
-            self._pss[process] = process.pss()
-            if self._burns(process):
-                self._retire(process, RetireReason.BUSY_WHILE_IDLE)
-        for process, pss in [*self._pss.items()]:
-            if pss > self._limits.max_pss and process in self._idle:
+        """End what is too heavy, or at work although nobody asked."""
+        for process in self._scales.weigh(self._alive, self._idle):
+            self._retire(process, RetireReason.BUSY_WHILE_IDLE)
+        for process in self._scales.heavier_than(self._limits.max_pss):
+            if process in self._idle:
                 self._retire(process, RetireReason.MEMORY_GROWTH)
-        self._lighten()
-
-    def _burns(self, process: NodeProcess) -> bool:
-        """Whether it was idle since it was weighed last, and busy all the same."""
-        now, used = self._loop.time(), process.cpu_seconds()
-        since, before = self._cpu.get(process, (now, used))
-        self._cpu[process] = (now, used)
-        idle = process in self._idle and process.used <= since
-        return idle and used - before > BUSY_WHILE_IDLE * (now - since) > 0
-
-    def _lighten(self) -> None:
-        if not self._pss:
-            return
-        mean = sum(self._pss.values()) / len(self._pss)
+        mean = self._scales.mean
         excess = mean * len(self._alive) - self._limits.max_pss_total
         while excess > 0 and self._idle:
             self._retire(next(iter(self._idle)), RetireReason.EVICTED)
@@ -819,41 +587,9 @@ class Pool:
         return shelf
 
 
-def _send_away(waiter: _Waiter) -> None:
-    if not waiter.lease.done():
-        waiter.lease.set_result(None)
-
-
 def _passed() -> Failed:
     return Failed.of(Detail.DEADLINE_PASSED, "the deadline passed before the start")
 
 
 def _unavailable(message: str, *, started: bool = True) -> Answer:
     return Answer(failure=Failed.of(Detail.RUNNER_UNAVAILABLE, message), started=started)
-
-
-def _redacted(outcome: Verdict, redact: Redactor) -> Verdict:
-    if isinstance(outcome, Value):
-        return outcome
-    texts = {"message": outcome.message, "code": outcome.code}
-    if isinstance(outcome, Denied):
-        texts["user_id"] = outcome.user_id
-    return outcome.model_copy(
-        update={name: _clean(text, redact) for name, text in texts.items() if text is not None}
-    )
-
-
-def _clean(text: str, redact: Redactor) -> str:
-    return redact(text, truncated=len(text) >= MAX_TEXT)[:MAX_TEXT]
-
-
-def _violation(broken: Broken, redact: Redactor) -> Violation:
-    message = None if broken.message is None else _clean(broken.message, redact)
-    return Violation(kind=broken.kind, message=message)
-
-
-def _console_line(line: Log, redact: Redactor) -> ConsoleLine:
-    text = redact.line(line.text, truncated=line.truncated)
-    return ConsoleLine(
-        level=line.level, text=text[:MAX_TEXT], truncated=line.truncated or len(text) > MAX_TEXT
-    )

@@ -24,7 +24,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from services.script_worker.bundle import Bundle
 from services.script_worker.node_process import NodeCommand
-from services.script_worker.pool import LateViolation, Pool, PoolEvent, PoolLimits, Run
+from services.script_worker.pool import Pool, PoolLimits
+from services.script_worker.pool_events import LateViolation, PoolEvent
+from services.script_worker.runs import Run
 from services.script_worker.verdicts import Value
 from services.standalone.cli import USAGE_ERROR, Parser
 from shared.contracts import Action, Denied, Failed, Violation

@@ -20,7 +20,9 @@ from typing import Any, Final
 
 from services.script_worker.bundle import Bundle
 from services.script_worker.node_process import NodeCommand
-from services.script_worker.pool import Pool, PoolEvent, PoolLimits, Run
+from services.script_worker.pool import Pool, PoolLimits
+from services.script_worker.pool_events import PoolEvent
+from services.script_worker.runs import Run
 from services.script_worker.verdicts import Value
 from shared.contracts import Action
 

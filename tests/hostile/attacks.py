@@ -25,7 +25,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
-from services.script_worker.pool import Run
+from services.script_worker.runs import Run
 from services.script_worker.verdicts import Value
 from tests.script_headers import headers, outcome_of, words
 

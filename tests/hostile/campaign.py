@@ -19,7 +19,8 @@ from typing import Any, Final
 import uvloop
 
 from services.script_worker.bundle import Bundle
-from services.script_worker.pool import LateViolation, PoolEvent, Retired, Run
+from services.script_worker.pool_events import LateViolation, PoolEvent, Retired
+from services.script_worker.runs import Run
 from services.script_worker.sandbox.levels import Level
 from shared.contracts import Action, Denied, Failed
 from shared.lifecycle import keep_memory_private

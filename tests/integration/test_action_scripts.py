@@ -19,7 +19,9 @@ import pytest
 
 from services.script_worker.bundle import Bundle
 from services.script_worker.node_process import NodeCommand
-from services.script_worker.pool import LateViolation, Pool, PoolEvent, Retired, Run
+from services.script_worker.pool import Pool
+from services.script_worker.pool_events import LateViolation, PoolEvent, Retired
+from services.script_worker.runs import Run
 from services.script_worker.verdicts import Value
 from shared.contracts import Action
 from tests.script_headers import headers, outcome_of, words

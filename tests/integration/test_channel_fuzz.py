@@ -17,7 +17,8 @@ import pytest
 
 from services.script_worker.bundle import Bundle
 from services.script_worker.node_process import NodeCommand
-from services.script_worker.pool import Pool, PoolLimits, Run
+from services.script_worker.pool import Pool, PoolLimits
+from services.script_worker.runs import Run
 from services.script_worker.verdicts import Value
 from shared.contracts import Action
 from tests.hostile.arena import eventually, resident

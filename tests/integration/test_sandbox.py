@@ -18,7 +18,9 @@ from structlog.testing import capture_logs
 from services.script_worker.bundle import Bundle
 from services.script_worker.egress import Egress, EgressRules
 from services.script_worker.node_process import NodeCommand
-from services.script_worker.pool import Connected, Pool, PoolEvent, PoolLimits, Run
+from services.script_worker.pool import Pool, PoolLimits
+from services.script_worker.pool_events import Connected, PoolEvent
+from services.script_worker.runs import Run
 from services.script_worker.sandbox.levels import Level
 from services.script_worker.verdicts import Value
 from shared.contracts import MAX_CONNECTS, Action, Detail, Failed, ViolationKind

@@ -33,8 +33,8 @@ from services.script_worker.consumer import Consumer
 from services.script_worker.execution import Collaborators, execute
 from services.script_worker.integrators import Integrators
 from services.script_worker.leases import Leases
-from services.script_worker.pool import Run
 from services.script_worker.revisions import Revisions
+from services.script_worker.runs import Run
 from services.script_worker.sandbox.levels import Level
 from services.script_worker.serve import work
 from services.script_worker.verdicts import Value

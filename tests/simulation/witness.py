@@ -23,7 +23,7 @@ from tests.simulation.database import Execution, Server
 from tests.simulation.loop import Process, VirtualLoop
 
 if TYPE_CHECKING:
-    from services.script_worker.pool import Run
+    from services.script_worker.runs import Run
 
 MARGIN: Final = 1.0
 """Seconds after the deadline by which a caller is answered while the database is well."""
