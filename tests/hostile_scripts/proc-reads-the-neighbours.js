@@ -9,6 +9,6 @@ function login(email, password, callback) {
     maps: () => void fs.readFileSync(`${place}/maps`),
     cmdline: () => void fs.readFileSync(`${place}/cmdline`),
     fd: () => void fs.readdirSync(`${place}/fd`),
-    root: () => void fs.readdirSync(`${place}/root/`),
+    root: () => void fs.readdirSync(`${place}/root`),
   });
 }
