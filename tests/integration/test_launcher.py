@@ -349,17 +349,7 @@ def test_a_launcher_without_descriptors_refuses_and_lives_on() -> None:
 
 
 def test_garbage_is_refused_and_the_next_request_served() -> None:
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    ours.settimeout(SOON)
-    with (
-        subprocess.Popen(
-            launcher_module.command(theirs.fileno(), os.getpid()),
-            pass_fds=[theirs.fileno()],
-        ) as process,
-        ours,
-    ):
-        theirs.close()
-        null = os.open(os.devnull, os.O_RDWR)
+    with raw() as (ours, _, null):
         for garbage in [b"\xff\0", b"[]", b"null", b'{"spawn": 1}', b"[" * 60_000]:
             ours.send(garbage)
             assert "refused" in json.loads(ours.recv(4096))
@@ -373,10 +363,6 @@ def test_garbage_is_refused_and_the_next_request_served() -> None:
         socket.send_fds(ours, [request], [null, null])
         assert json.loads(ours.recv(4096))["spawned"] == 3
         assert json.loads(ours.recv(4096))["code"] == 0
-        os.close(null)
-        ours.close()
-
-        assert process.wait(timeout=SOON) == 0
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
