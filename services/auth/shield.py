@@ -27,10 +27,8 @@ log = structlog.get_logger(__name__)
 PROBE_MARGIN: Final = 5.0
 """Seconds beyond a script's budget after which a probe counts as lost."""
 IDLE: Final = 600.0
-"""Seconds without a call after which a breaker is forgotten: who is deleted, disabled or deserted is
-
-no outage. Far above what a breaker remembers, and what it stays open for.
-"""
+"""Seconds without a call after which a breaker is forgotten: who is deleted, disabled or deserted
+is no outage. Far above what a breaker remembers, and what it stays open for."""
 _NUMBERS: Final = {State.CLOSED: 0, State.HALF_OPEN: 1, State.OPEN: 2}
 
 
@@ -81,7 +79,8 @@ class Shield:
 
         `charged`: the connection's budget was charged for it already.
         """
-        breaker = self._of(connection)
+        watched = self._of(connection)
+        breaker = watched.breaker
         if not charged:
             self.check(connection)
             await self._guard.call(connection)
@@ -89,7 +88,7 @@ class Shield:
         budget = connection.script_budget.total_seconds()
         before = breaker.state
         asked = breaker.ask(now(), budget + PROBE_MARGIN)
-        self._changed(connection, before, breaker)
+        self._changed(connection, before, watched)
         if isinstance(asked, Wait):
             raise BreakerOpen(connection, asked.seconds)
         report = Report.NOTHING
@@ -107,18 +106,18 @@ class Shield:
         finally:
             before = breaker.state
             breaker.report(asked, report, hash(str(arguments[:1])), now())
-            self._changed(connection, before, breaker)
+            self._changed(connection, before, watched)
         return answer
 
     def check(self, connection: Connection) -> None:
         """Raises BreakerOpen where `run` would, and changes nothing."""
-        left = self._of(connection).left(asyncio.get_running_loop().time())
+        left = self._of(connection).breaker.left(asyncio.get_running_loop().time())
         if left:
             raise BreakerOpen(connection, left)
 
     def state(self, connection: Connection) -> State:
         """What the breaker of a connection does now."""
-        return self._of(connection).state
+        return self._of(connection).breaker.state
 
     async def forget_idle(self) -> None:
         """Housekeeping: breakers that nobody asks any more, and their series."""
@@ -128,7 +127,7 @@ class Shield:
                 del self._breakers[name]
                 self._publish(watched.label)
 
-    def _of(self, connection: Connection) -> Breaker:
+    def _of(self, connection: Connection) -> _Watched:
         """A new revision may have mended it: it starts closed."""
         now = asyncio.get_running_loop().time()
         of = connection.connection_id, connection.revision
@@ -139,19 +138,20 @@ class Shield:
             self._breakers[connection.name] = watched
             self._publish(label)
         watched.asked = now
-        return watched.breaker
+        return watched
 
-    def _changed(self, connection: Connection, before: State, breaker: Breaker) -> None:
-        if breaker.state is before:
+    def _changed(self, connection: Connection, before: State, watched: _Watched) -> None:
+        state = watched.breaker.state
+        if state is before:
             return
-        label = metrics.connection_label(connection.name)
-        metrics.BREAKER_CHANGES.labels(label, str(breaker.state)).inc()
-        self._publish(label)
+        # Not a label asked for anew: one may have come free since, and the gauge would stay behind.
+        metrics.BREAKER_CHANGES.labels(watched.label, str(state)).inc()
+        self._publish(watched.label)
         log.warning(
             "breaker.changed",
             connection_id=connection.connection_id,
             was=str(before),
-            state=str(breaker.state),
+            state=str(state),
         )
 
     def _publish(self, label: str) -> None:

@@ -272,6 +272,27 @@ async def test_connections_that_share_a_label_don_t_hide_an_outage() -> None:
         metrics.forget_connection(name)
 
 
+async def test_an_outage_ends_under_the_label_under_which_it_began() -> None:
+    """Also if a label of the connection's own has come free meanwhile."""
+    for number in range(metrics.MAX_CONNECTION_LABELS):
+        metrics.connection_label(f"earlier{number}")
+    store = Store()
+    shield = shielding(store)
+    store.outcome = Failed.of(Detail.THREW, "connect ECONNREFUSED")
+    for number in range(5):
+        await knock(shield, number, name="broken")
+    assert 2 == gauge("other")
+
+    metrics.forget_connection("earlier0")
+    store.outcome = Denied(reason=DeniedReason.NOT_FOUND)
+    await asyncio.sleep(2)
+    await knock(shield, 9, name="broken")
+
+    assert 0 == gauge("other")
+    for name in metrics.labelled_connections():
+        metrics.forget_connection(name)
+
+
 def gauge(label: str) -> float | None:
     return REGISTRY.get_sample_value("auth_circuit_breaker_state", {"connection": label})
 
