@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import structlog
 
+from services.auth.locks import Lock
 from shared.database import Database
 from shared.topology import Names, lane_of
 from shared.transport import Transport
@@ -28,7 +29,6 @@ AT_ONCE: Final = 20
 """Connections that begin to move in one go."""
 OWN: Final = -1
 """In `leaving`: a queue of its own."""
-_LOCK: Final = 7403
 _BEGIN: Final = """
 WITH ranked AS (
     SELECT connection_id, lane, leaving, left_at,
@@ -72,7 +72,7 @@ class Lanes:
     async def tend(self) -> None:
         """One step of every move that is due. Raises Unavailable; the next call goes on."""
         async with self._database.transaction() as session:
-            if not await session.fetchval("SELECT pg_try_advisory_xact_lock($1)", _LOCK):
+            if not await session.fetchval("SELECT pg_try_advisory_xact_lock($1)", Lock.LANES):
                 return
             for row in await session.fetch(_BEGIN, self._own_queues, AT_ONCE):
                 await self._begin(session, row["connection_id"], row["lane"])

@@ -19,13 +19,13 @@ from typing import Final
 
 import structlog
 
+from services.auth.locks import Lock
 from shared.database import Database, Session, open_database, translating
 from shared.errors import Misconfigured
 from shared.retry import retrying
 
 log = structlog.get_logger(__name__)
 
-_LOCK: Final = 7400
 WITHIN: Final = 120.0
 """Seconds for one migration."""
 
@@ -88,11 +88,11 @@ async def migrate(database_url: str, release: Sequence[Migration] | None = None)
         open_database(database_url, pool_size=1, application_name="trickle-migrate") as database,
         database.connection() as session,
     ):
-        await session.execute("SELECT pg_advisory_lock($1)", _LOCK, timeout=WITHIN)
+        await session.execute("SELECT pg_advisory_lock($1)", Lock.MIGRATIONS, timeout=WITHIN)
         try:
             return await _apply_missing(session, migrations() if release is None else release)
         finally:
-            await session.execute("SELECT pg_advisory_unlock($1)", _LOCK)
+            await session.execute("SELECT pg_advisory_unlock($1)", Lock.MIGRATIONS)
 
 
 async def pending(database: Database) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Final
 
 from services.auth.bootstrap import create_management_client
 from services.auth.clients import API_SCOPES
+from services.auth.locks import Lock
 from services.auth.migrate import migrate
 from services.auth.resealing import reseal
 from services.auth.settings import AuthSettings
@@ -16,7 +17,6 @@ from shared.database import open_database
 from shared.errors import Misconfigured
 from shared.sealing import KeyRing
 
-_LOCK: Final = 7404
 _HAS_ONE: Final = "SELECT client_id FROM clients WHERE api_scopes @> $1 ORDER BY created_at LIMIT 1"
 
 
@@ -61,7 +61,7 @@ async def init(settings: AuthSettings, *, another: bool = False) -> int:
         _tell(f"signing key: {keys.current.kid}")
         async with database.transaction() as session:
             # Until the client is committed: whoever starts at the same time must see it.
-            await session.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
+            await session.execute("SELECT pg_advisory_xact_lock($1)", Lock.FIRST_CLIENT)
             known = await session.fetchval(_HAS_ONE, list(API_SCOPES))
             if known is not None and not another:
                 _tell(f"there is a management client already: {known}; --another makes one more")

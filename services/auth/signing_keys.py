@@ -23,6 +23,7 @@ from cryptography.x509.oid import NameOID
 from joserfc.jwk import KeySet, RSAKey
 
 from services.auth import places
+from services.auth.locks import Lock
 from shared.contracts import Sealed
 from shared.database import Database, Session
 from shared.errors import Misconfigured, ServiceError, Unavailable, Unsealable
@@ -32,7 +33,6 @@ log = structlog.get_logger(__name__)
 
 ALGORITHM: Final = "RS256"
 _BITS: Final = 2048
-_LOCK: Final = 7402
 _LOOK_EVERY: Final = 10.0
 _CERTIFIED_FOR: Final = timedelta(days=3650)
 
@@ -89,7 +89,7 @@ class SigningKeys:
     async def load(self) -> None:
         """Read the keys; the first replica to start makes the first two. Raises Misconfigured."""
         async with self._database.transaction() as session:
-            await session.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
+            await session.execute("SELECT pg_advisory_xact_lock($1)", Lock.SIGNING_KEYS)
             rows = await self._rows(session)
             for state in ("current", "next"):
                 if not any(row["state"] == state for row in rows):
@@ -119,7 +119,7 @@ class SigningKeys:
     async def rotate(self) -> dict[str, str]:
         """The next key signs from now on, and a new next one is published."""
         async with self._database.transaction() as session:
-            await session.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
+            await session.execute("SELECT pg_advisory_xact_lock($1)", Lock.SIGNING_KEYS)
             for before, after in (("current", "previous"), ("next", "current")):
                 await session.execute(
                     "UPDATE signing_keys SET state = $2, changed_at = now() WHERE state = $1",
