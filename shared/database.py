@@ -174,12 +174,16 @@ class Database:
 
     @asynccontextmanager
     async def _given_up(self, session: Session) -> AsyncIterator[None]:
-        """Drop a session that did not answer in time: its way back could take as long again.
+        """Drop a session that did not answer in time, or that its caller stopped waiting for: on
+        its way back it would ask the server to cancel, and wait for that as long again.
 
         A silent link is rarely alone, so that the others are opened afresh when they are next used.
         """
         try:
             yield
+        except asyncio.CancelledError:
+            session.terminate()
+            raise
         except TimeoutError:
             session.terminate()
             await self._pool.expire_connections()

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from shared import database
-from shared.database import open_database
+from shared.database import Database, open_database
 from shared.errors import Unavailable
 from tests.proxy import Proxy
 
@@ -55,3 +55,29 @@ async def test_the_other_links_are_not_tried_in_turn(database_url: str) -> None:
 
             assert 1 == await opened.fetchval("SELECT 1")
             assert loop.time() - began < BOUND
+
+
+async def test_who_stops_waiting_is_let_go_at_once(database_url: str) -> None:
+    """A request has a bound of its own (I11), and it is shorter than a statement's may be."""
+    loop = asyncio.get_running_loop()
+    parts = urlsplit(database_url)
+    async with Proxy(parts.port or 5432) as proxy:
+        url = database_url.replace(f":{parts.port}", f":{proxy.port}")
+        async with open_database(url, pool_size=1) as opened:
+            proxy.stall()
+            for block in (_read, _commit):
+                began = loop.time()
+                with pytest.raises(TimeoutError):
+                    async with asyncio.timeout(0.2):
+                        await block(opened)
+
+                assert loop.time() - began < BOUND / 2, block.__name__
+
+
+async def _read(opened: Database) -> None:
+    await opened.fetchval("SELECT 1")
+
+
+async def _commit(opened: Database) -> None:
+    async with opened.transaction() as session:
+        await session.execute("SELECT 1")
