@@ -37,9 +37,11 @@ CONNECT_WITHIN: Final = 5.0
 PROBE_WITHIN: Final = 1.0
 PROBE_EVERY: Final = 0.5
 MEASURE_CLOCK_EVERY: Final = 30.0
-GATHER_UNDER_LOAD: Final = 0.002
-"""Seconds that a batch waits for company when the one before had some: under load a statement
-shared by many costs less than the wait, and alone nobody waits."""
+GATHER_EACH: Final = 0.001
+GATHER_MOST: Final = 0.008
+"""Seconds that a batch waits at most for as many as came last time, for each of them but one, and
+in all. Under load a statement and a commit shared by many cost less than the wait; alone nobody
+waits; and when fewer come in that time, the batches shrink again."""
 _MAX_WAITING: Final = 10_000
 """Statements waiting in one batcher: more is an outage, and waiting longer would not help."""
 
@@ -254,7 +256,12 @@ async def open_database(
                 command_timeout=STATEMENT_WITHIN,
                 timeout=CONNECT_WITHIN,
                 reset=_keep,
-                server_settings={"application_name": application_name},
+                server_settings={
+                    "application_name": application_name,
+                    # A plan made while tomorrow's partition was empty reads all of it when it is
+                    # today's, until its statistics come; planning costs no more than that saves.
+                    "plan_cache_mode": "force_custom_plan",
+                },
             )
     except (
         asyncpg.InvalidAuthorizationSpecificationError,
@@ -319,6 +326,8 @@ class Batcher(Generic[Q, A]):
         self._most = most
         self._gather = gather
         self._last = 0
+        self._complete: asyncio.Future[None] | None = None
+        """Set while a batch waits for company; done when as many have come as last time."""
         self._waiting: list[tuple[Q, asyncio.Future[A]]] = []
         self._running: asyncio.Task[None] | None = None
 
@@ -326,22 +335,24 @@ class Batcher(Generic[Q, A]):
         """Ask. Raises Unavailable for every question of a statement that failed that way."""
         if len(self._waiting) >= _MAX_WAITING:
             raise Unavailable("too many statements wait for the database")
-        future: asyncio.Future[A] = asyncio.get_running_loop().create_future()
-        self._waiting.append((question, future))
-        if self._running is None:
-            # Owned by this object: it ends by itself when nothing waits.
-            self._running = asyncio.get_running_loop().create_task(self._drain(), name="batcher")
-        return await future
+        return await self._queue(question)
 
     def note(self, question: Q) -> None:
         """Ask without waiting, for what may get lost: nobody learns of the answer."""
         if len(self._waiting) >= _MAX_WAITING:
             return
-        future: asyncio.Future[A] = asyncio.get_running_loop().create_future()
-        future.add_done_callback(_seen)
+        self._queue(question).add_done_callback(_seen)
+
+    def _queue(self, question: Q) -> asyncio.Future[A]:
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[A] = loop.create_future()
         self._waiting.append((question, future))
         if self._running is None:
-            self._running = asyncio.get_running_loop().create_task(self._drain(), name="batcher")
+            # Owned by this object: it ends by itself when nothing waits.
+            self._running = loop.create_task(self._drain(), name="batcher")
+        elif self._complete is not None and len(self._waiting) >= self._last:
+            _set(self._complete)
+        return future
 
     async def close(self) -> None:
         """Let the statement in flight end, and everything that waits with it."""
@@ -351,8 +362,7 @@ class Batcher(Generic[Q, A]):
     async def _drain(self) -> None:
         try:
             while self._waiting:
-                if wait := self._gather or (GATHER_UNDER_LOAD if self._last > 1 else 0.0):
-                    await asyncio.sleep(wait)
+                await self._company()
                 batch, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
                 self._last = len(batch)
                 # A caller who was cancelled may still have its effect; it never learns of it.
@@ -361,6 +371,21 @@ class Batcher(Generic[Q, A]):
             self._running = None
             for _, future in self._waiting:
                 future.cancel()
+
+    async def _company(self) -> None:
+        """Wait a little for those who came with the last batch too."""
+        if self._gather:
+            await asyncio.sleep(self._gather)
+        elif len(self._waiting) < self._last:
+            loop = asyncio.get_running_loop()
+            self._complete = loop.create_future()
+            most = min(GATHER_EACH * (self._last - 1), GATHER_MOST)
+            timer = loop.call_later(most, _set, self._complete)
+            try:
+                await self._complete
+            finally:
+                timer.cancel()
+                self._complete = None
 
     async def _answer(self, batch: list[tuple[Q, asyncio.Future[A]]]) -> None:
         try:
@@ -377,6 +402,11 @@ class Batcher(Generic[Q, A]):
         for (_, future), answer in zip(batch, answers, strict=True):
             if not future.done():
                 future.set_result(answer)
+
+
+def _set(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 def _seen(future: asyncio.Future[Any]) -> None:

@@ -14,7 +14,7 @@ iterating consumers, and record statements and addresses that must not leave.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -103,7 +103,6 @@ def _set_up(service: str, endpoint: str | None, exporter: SpanExporter | None) -
     return _Tracing(provider.get_tracer("trickle"), provider)
 
 
-@contextmanager
 def span(
     name: str,
     *,
@@ -111,18 +110,29 @@ def span(
     parent: str | None = None,
     since: datetime | None = None,
     **attributes: str | int | float | bool,
-) -> Iterator[Span]:
+) -> AbstractContextManager[Span]:
     """A span around the block, below `parent` (a traceparent) or else below the span around it.
 
     `kind` is OpenTelemetry's: internal, server, client, producer, consumer. An exception marks it
     as failed by its class alone, for its text may hold what a caller sent.
     """
-    if _tracing is None:
-        yield Span(parent)
-        return
+    if _tracing is None:  # five times a request, so it costs next to nothing
+        return nullcontext(Span(parent))
+    return _span(_tracing.tracer, name, kind, parent, since, attributes)
+
+
+@contextmanager
+def _span(
+    tracer: Tracer,
+    name: str,
+    kind: str,
+    parent: str | None,
+    since: datetime | None,
+    attributes: Mapping[str, str | int | float | bool],
+) -> Iterator[Span]:
     from opentelemetry.trace import SpanKind, use_span  # noqa: PLC0415 - optional
 
-    opened = _tracing.tracer.start_span(
+    opened = tracer.start_span(
         name,
         context=_context(parent),
         kind=SpanKind[kind.upper()],

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from heapq import heapify, heappop, heapreplace
+from itertools import count
 from typing import Final, Generic, TypeVar
 
 from services.script_worker.bundle import Bundle
@@ -35,6 +37,8 @@ class _Waiter(Generic[Lease]):
     bundle: Bundle
     lease: asyncio.Future[Lease | None]
     since: float
+    number: int
+    """In the order of their coming."""
 
     def send_away(self) -> None:
         if not self.lease.done():
@@ -50,11 +54,13 @@ class Waiting(Generic[Lease]):
         """`take` gives out what is free for a bundle, if anything is."""
         self._take = take
         self._prospect = prospect
-        self._waiters: dict[_Waiter[Lease], None] = {}
+        self._lines: dict[tuple[str, str], dict[_Waiter[Lease], None]] = {}
+        """One a bundle, the longest waiting first; none is empty."""
+        self._numbers = count()
 
     def __len__(self) -> int:
         """How many."""
-        return len(self._waiters)
+        return sum(map(len, self._lines.values()))
 
     async def wait(
         self, bundle: Bundle, deadline: float, give_back: Callable[[Lease], None]
@@ -64,8 +70,8 @@ class Waiting(Generic[Lease]):
         `give_back` gets what was granted in the same instant in which the wait was cancelled.
         """
         loop = asyncio.get_running_loop()
-        waiter = _Waiter(bundle, loop.create_future(), loop.time())
-        self._waiters[waiter] = None
+        waiter = _Waiter(bundle, loop.create_future(), loop.time(), next(self._numbers))
+        self._lines.setdefault(bundle.key, {})[waiter] = None
         overdue = loop.call_at(deadline, waiter.send_away)
         try:
             self.serve()
@@ -78,34 +84,50 @@ class Waiting(Generic[Lease]):
             raise
         finally:
             overdue.cancel()
-            self._waiters.pop(waiter, None)
+            self._leave(waiter)
 
     def serve(self) -> None:
-        """Give what is free to those who wait."""
-        if not self._waiters:
-            return
-        waiters = [waiter for waiter in self._waiters if not waiter.lease.done()]
-        wanted = {waiter.bundle.key for waiter in waiters}
-        if len(wanted) > 1:  # else they have nobody to be fair to
-            starving = any(map(self._starves, waiters))
-            waiters.sort(key=lambda waiter: not self._on_turn(waiter, others_starve=starving))
-        for waiter in waiters:
-            if waiter.bundle.key not in wanted:
-                continue
+        """Give what is free to those who wait.
+
+        It looks at each bundle's first only: nothing for the first is nothing for those behind.
+        """
+        heads = [head for line in self._lines.values() if (head := _first(line)) is not None]
+        if len(heads) == 1:  # it has nobody to be fair to
+            order = [(False, heads[0].number, heads[0])]
+        else:
+            starving = any(map(self._starves, heads))
+            order = [
+                (not self._on_turn(head, others_starve=starving), head.number, head)
+                for head in heads
+            ]
+            heapify(order)
+        while order:
+            behind, _, waiter = order[0]
             lease = self._take(waiter.bundle)
-            if lease is not None:
-                del self._waiters[waiter]
-                waiter.lease.set_result(lease)
+            if lease is None:
+                heappop(order)
                 continue
-            wanted.discard(waiter.bundle.key)  # nothing for those behind it either
-            if not wanted:
-                return
+            line = self._lines[waiter.bundle.key]
+            self._leave(waiter)
+            waiter.lease.set_result(lease)
+            head = _first(line)
+            if head is None:
+                heappop(order)
+            else:
+                heapreplace(order, (behind, head.number, head))
 
     def send_away(self) -> None:
         """Nobody is served any more."""
-        for waiter in self._waiters:
-            waiter.send_away()
-        self._waiters.clear()
+        for line in self._lines.values():
+            for waiter in line:
+                waiter.send_away()
+        self._lines.clear()
+
+    def _leave(self, waiter: _Waiter[Lease]) -> None:
+        line = self._lines.get(waiter.bundle.key, {})
+        line.pop(waiter, None)
+        if not line:
+            self._lines.pop(waiter.bundle.key, None)
 
     def _on_turn(self, waiter: _Waiter[Lease], *, others_starve: bool) -> bool:
         since = self._prospect(waiter.bundle).warm_since
@@ -114,6 +136,11 @@ class Waiting(Generic[Lease]):
     def _starves(self, waiter: _Waiter[Lease]) -> bool:
         """Whether it waits for room, not for its own connection's runners, and for too long."""
         return not self._prospect(waiter.bundle).held and _now() - waiter.since > TURN
+
+
+def _first(line: dict[_Waiter[Lease], None]) -> _Waiter[Lease] | None:
+    """Who has left, but was not told yet, is passed over."""
+    return next((waiter for waiter in line if not waiter.lease.done()), None)
 
 
 def _now() -> float:

@@ -34,6 +34,7 @@ RAW: Final = "aio-pika echo"
 CELERY: Final = "celery echo"
 BY_HAND: Final = "celery + node"
 FASTSTREAM: Final = "faststream echo"
+COMMITS: Final = "two commits"
 _ABOUT: Final = {
     RAW: "aio-pika echo, confirmed both ways, same wire options (ceiling)",
     FAST: "**Trickle: sealed, claimed, run in Node, recorded, confirmed**",
@@ -42,6 +43,7 @@ _ABOUT: Final = {
     CELERY: "Celery prefork 2, acks late, rpc backend: bare echo (rival)",
     FASTSTREAM: "FastStream `request`: bare echo, nothing confirmed (rival)",
     BY_HAND: "Celery, the task starts `node script.js` (what one writes by hand)",
+    COMMITS: "two synchronous commits in a row, nothing else: a claim and an outcome (floor)",
 }
 _PROCESS: Final = {
     RAW: "raw", FAST: FAST, CLIENT: CLIENT, BARE: BARE,
@@ -51,7 +53,7 @@ _PROCESS: Final = {
 
 @dataclass(slots=True)
 class Found:
-    """The rounds of every contestant, at many and at one."""
+    """The rounds of every contestant, at many and at one; a floor has none at many."""
 
     many: dict[str, list[Round]]
     single: dict[str, list[Round]]
@@ -84,6 +86,7 @@ async def run(report: Report, chosen: argparse.Namespace) -> None:
             contestants[FASTSTREAM] = await owned.enter_async_context(
                 stack.faststream(its, scratch)
             )
+        alone[COMMITS] = await owned.enter_async_context(stack.commits(its, 2))
         found = await _rounds(report, chosen, contestants, alone, its.pids)
         totals = await ledgers[FAST].counts()
     _report(report, chosen, found)
@@ -101,7 +104,8 @@ async def _rounds(
     alone: dict[str, Call],
     pids: dict[str, int],
 ) -> Found:
-    found = Found({name: [] for name in contestants}, {name: [] for name in contestants})
+    singles = {name: call for name, call in contestants.items() if name != BY_HAND} | alone
+    found = Found({name: [] for name in contestants}, {name: [] for name in singles})
     for call in contestants.values():
         await measure(call, concurrency=8, seconds=0.5)
     for number in range(chosen.rounds):
@@ -111,10 +115,9 @@ async def _rounds(
                 call, concurrency=chosen.concurrency, seconds=chosen.seconds, pids=pids
             )
             found.many[name].append(many)
-            if name != BY_HAND:
-                single = alone.get(name, call)
-                one = await measure(single, concurrency=1, seconds=chosen.seconds / 2)
-                found.single[name].append(one)
+        for name, call in singles.items():
+            one = await measure(call, concurrency=1, seconds=chosen.seconds / 2)
+            found.single[name].append(one)
     return found
 
 
@@ -165,19 +168,18 @@ def _singles(report: Report, found: Found) -> None:
     floor = median([one.percentile(50) for one in found.single[RAW]])
     rows = []
     for name, rounds in found.single.items():
-        if rounds:
-            p50s = [one.percentile(50) for one in rounds]
-            p99 = median([one.percentile(99) for one in rounds])
-            over = (median(p50s) - floor) * 1e3
-            rows.append(
-                (
-                    _ABOUT[name],
-                    duration(median(p50s)),
-                    duration(p99),
-                    spread(p50s),
-                    f"{over:+.1f} ms",
-                )
+        p50s = [one.percentile(50) for one in rounds]
+        p99 = median([one.percentile(99) for one in rounds])
+        over = (median(p50s) - floor) * 1e3
+        rows.append(
+            (
+                _ABOUT[name],
+                duration(median(p50s)),
+                duration(p99),
+                spread(p50s),
+                f"{over:+.1f} ms",
             )
+        )
     report.table(("", "p50", "p99", "spread of p50", "over the ceiling's p50"), rows)
 
 

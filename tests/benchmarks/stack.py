@@ -18,6 +18,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import aio_pika
+import asyncpg
 
 from services.auth.bulkhead import Bulkhead
 from services.auth.connections import Connection, Connections
@@ -178,6 +179,23 @@ async def pipeline(
         finally:
             for worker in workers:
                 await asyncio.to_thread(worker.stop)
+
+
+@asynccontextmanager
+async def commits(its: Servers, number: int) -> AsyncIterator[Call]:
+    """The floor of whatever commits `number` times in a row: a row each, nothing else."""
+    session = await asyncpg.connect(its.database_url)
+    try:
+        await session.execute("CREATE TABLE bench_commits (id uuid PRIMARY KEY)")
+        insert = await session.prepare("INSERT INTO bench_commits VALUES (gen_random_uuid())")
+
+        async def call() -> None:
+            for _ in range(number):
+                await insert.fetch()
+
+        yield call
+    finally:
+        await session.close()
 
 
 @asynccontextmanager

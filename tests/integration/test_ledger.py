@@ -333,6 +333,35 @@ async def test_many_claims_share_statements_and_each_gets_its_own_answer(url: st
         assert (200, 200, 0) == (counts.requests, counts.outcomes, counts.undecided)
 
 
+async def test_a_day_that_fills_is_not_read_by_a_plan_of_when_it_was_empty(url: str) -> None:
+    """Such plans read the whole day for each statement, from midnight until its first statistics."""
+    async with opened(url) as (database, ledger):
+
+        async def one_after_the_other(number: int) -> None:
+            for _ in range(number):
+                request = request_for(database)
+                await ledger.claim(request, HERE)
+                await ledger.record(result_of(request, 1))
+                await ledger.mark_applied(request.execution_id)
+
+        await asyncio.gather(*(one_after_the_other(20) for _ in range(8)))
+        await asyncio.gather(*(one_after_the_other(20) for _ in range(64)))
+        before = await rows_read_in_sequence(database)
+        await asyncio.gather(*(one_after_the_other(20) for _ in range(64)))
+
+        assert before == await rows_read_in_sequence(database)
+
+
+async def rows_read_in_sequence(database: Database) -> int:
+    async with database.connection() as session:
+        await session.execute("SELECT pg_stat_force_next_flush()")
+        await session.execute("SELECT 1")  # told when a transaction ends
+    found = await database.fetchval(
+        "SELECT sum(seq_tup_read) FROM pg_stat_user_tables WHERE relname LIKE 'executions%'"
+    )
+    return int(found)
+
+
 async def test_the_worker_s_role_sees_no_user(url: str) -> None:
     async with open_database(url) as database, database.connection() as session:
         await session.execute("SET ROLE trickle_worker")
