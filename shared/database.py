@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
+from urllib.parse import urlsplit
 
 import asyncpg
 import structlog
@@ -267,7 +268,9 @@ async def open_database(
         asyncpg.InvalidAuthorizationSpecificationError,
         asyncpg.InvalidCatalogNameError,
     ) as error:
-        raise Misconfigured(f"the database refuses us: {type(error).__name__}") from error
+        raise Misconfigured(
+            f"the database refuses {_who(url)} ({type(error).__name__}): see DATABASE_URL"
+        ) from error
 
     async def probe() -> None:
         session = await asyncpg.connect(url, timeout=PROBE_WITHIN)
@@ -288,6 +291,12 @@ async def open_database(
     finally:
         await database.close()
         await _close(pool)
+
+
+def _who(url: str) -> str:
+    """Whom a URL names, without the password that stands beside it."""
+    parts = urlsplit(url)
+    return f"user {parts.username or '(none)'} for database {parts.path.lstrip('/') or '(none)'}"
 
 
 async def _keep(_: Session) -> None:

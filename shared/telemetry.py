@@ -14,6 +14,7 @@ import logging
 import platform
 import re
 import secrets
+import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, MutableMapping
 from contextlib import asynccontextmanager
@@ -34,6 +35,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from shared.beside import beside
+from shared.errors import Misconfigured
 from shared.tracebacks import described
 
 log = structlog.get_logger(__name__)
@@ -159,6 +161,27 @@ def child_traceparent(incoming: str | None) -> str:
     return f"{version}-{trace}-{secrets.token_hex(8)}-{flags}"
 
 
+def _listening(host: str, port: int) -> socket.socket:
+    """Not uvicorn's own, which ends the process by an errno."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        made = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise Misconfigured(f"{host} is no address to listen at: {error.strerror}") from None
+    try:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.bind(address)
+    except OSError as error:
+        made.close()
+        raise Misconfigured(
+            f"can't listen at {host}, port {port}: {error.strerror}. TRICKLE_PORT and"
+            " TRICKLE_METRICS_PORT choose others; 0 takes a free one"
+        ) from None
+    return made
+
+
 async def watch_loop() -> None:
     """Measure how late the event loop runs, until cancelled."""
     loop = asyncio.get_running_loop()
@@ -207,7 +230,10 @@ async def serve_http(
     *,
     drain: float = 5.0,
 ) -> AsyncIterator[int]:
-    """Serve an ASGI application inside the block; on leaving, requests in hand get `drain` seconds."""
+    """Serve an ASGI application inside the block; on leaving, requests in hand get `drain` seconds.
+
+    Raises Misconfigured when it can't listen there.
+    """
     config = uvicorn.Config(
         app,
         host=host,
@@ -222,7 +248,7 @@ async def serve_http(
         timeout_keep_alive=75,
         h11_max_incomplete_event_size=64 * 1024,
     )
-    listening = config.bind_socket()
+    listening = _listening(host, port)
     server = uvicorn.Server(config)
     # `_serve` and not `serve`: that one takes over the process's signals.
     serving = asyncio.get_running_loop().create_task(server._serve([listening]), name="http")  # noqa: SLF001

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from secrets import token_hex
+
 from services.auth.migrate import pending
 from services.auth.settings import AuthSettings
 from services.auth.signing_keys import SigningKeys
@@ -31,7 +33,17 @@ async def check(settings: AuthSettings) -> int:
 
     async def broker() -> str:
         async with open_transport(settings.amqp_dsn, client_name="check") as transport:
-            await transport.declare(Names(settings.broker_prefix).base())
-            return "reachable, the topology stands"
+            names = Names(settings.broker_prefix)
+            await transport.declare(names.base())
+            # What no other account may: `shared.broker_rights`.
+            replica = f"check-{token_hex(4)}"
+            replies = await transport.consume_exclusive(
+                f"{names.replies}.{replica}",
+                {names.replies: replica},
+                prefetch=1,
+                handler=lambda delivery: delivery.ack(),
+            )
+            await replies.cancel()
+            return "reachable, the topology stands, replies would arrive"
 
     return await examine({"database": database, "key ring": key_ring, "broker": broker})

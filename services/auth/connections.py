@@ -21,7 +21,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 
 import structlog
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from services.auth import metrics, places
 from services.auth.default_scripts import DEFAULT_SCRIPTS
@@ -119,6 +119,18 @@ class Options(PasswordOptions):
     negative_cache_seconds: float = Field(default=30, ge=0, le=60)
     egress_allow: list[str] | None = Field(default=None, max_length=MAX_LISTED)
     """`host:port` that the scripts may connect to; without it, what the worker's operator allows."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare_values_are_configuration(cls, options: Any) -> Any:
+        """`bareConfiguration` adds values to what is there: scripts renew a token of theirs so."""
+        if not isinstance(options, dict) or "bareConfiguration" not in options:
+            return options
+        bare, known = options["bareConfiguration"], options.get("configuration") or {}
+        if not isinstance(bare, dict) or not isinstance(known, dict):
+            raise ValueError("bareConfiguration is an object of texts, like configuration")  # noqa: TRY004 - pydantic's
+        rest = {name: value for name, value in options.items() if name != "bareConfiguration"}
+        return rest | {"configuration": known | bare}
 
     @field_validator("egress_allow")
     @classmethod
@@ -431,7 +443,7 @@ class Connections:
         public = {
             name: value
             for name, value in options.items()
-            if name not in {"customScripts", "configuration"}
+            if name not in {"customScripts", "configuration", "bareConfiguration"}
         }
         return revision, public, known
 

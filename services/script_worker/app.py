@@ -95,6 +95,8 @@ async def open_worker(settings: WorkerSettings, transport: Transport) -> AsyncIt
             open_database(settings.database_dsn, application_name=settings.worker_name)
         )
         await database.fetch(f"{CONNECTIONS} LIMIT 0")  # what lacks migrations is known now
+        revisions = Revisions(database, ring)
+        await revisions.look()  # a ring that opens nothing would end every login as a failure
         ledger = await owned.enter_async_context(Ledger(database, events=settings.events))
         pool = await owned.enter_async_context(_pool(settings, str(worker)))
         isolation = await pool.isolation()
@@ -107,7 +109,7 @@ async def open_worker(settings: WorkerSettings, transport: Transport) -> AsyncIt
             transport=transport,
             ledger=ledger,
             leases=leases,
-            revisions=Revisions(database, ring),
+            revisions=revisions,
             pool=pool,
             ring=ring,
             integrators=Integrators(database, ring),

@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from services.script_worker.app import examine_isolation, examine_node
 from services.script_worker.revisions import Revisions
 from services.script_worker.settings import WorkerSettings
 from shared.amqp import open_transport
 from shared.database import open_database
-from shared.errors import Misconfigured, Unsealable
 from shared.first_aid import examine
 from shared.topology import Names
-
-_NEWEST_SEALED: Final = """
-SELECT connection_id, revision FROM connection_revisions
-WHERE configuration <> '{}' ORDER BY created_at DESC LIMIT 1
-"""
 
 
 async def check(settings: WorkerSettings) -> int:
@@ -29,22 +21,24 @@ async def check(settings: WorkerSettings) -> int:
 
     async def key_ring() -> str:
         async with open_database(settings.database_dsn, pool_size=1) as opened:
-            newest = await opened.fetchrow(_NEWEST_SEALED)
-            if newest is None:
+            connection_id = await Revisions(opened, settings.ring).look()
+            if connection_id is None:
                 return "nothing is sealed yet"
-            try:
-                await Revisions(opened, settings.ring).get(*newest)
-            except Unsealable:
-                raise Misconfigured(
-                    f"TRICKLE_KEY_RING does not open the configuration of {newest[0]}: auth has"
-                    " another ring"
-                ) from None
-            return f"opens the configuration of {newest[0]}"
+            return f"opens the configuration of {connection_id}"
 
     async def broker() -> str:
         async with open_transport(settings.amqp_dsn, client_name="check") as transport:
-            await transport.declare(Names(settings.broker_prefix).base())
-            return "reachable, the topology stands"
+            names = Names(settings.broker_prefix)
+            await transport.declare(names.base())
+            # What no other account may: `shared.broker_rights`.
+            control = await transport.consume_exclusive(
+                f"{names.control}.worker",
+                {names.control: "#"},
+                prefetch=1,
+                handler=lambda delivery: delivery.ack(),
+            )
+            await control.cancel()
+            return "reachable, the topology stands, changes would be heard"
 
     async def node() -> str:
         return await examine_node(settings)

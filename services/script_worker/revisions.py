@@ -17,6 +17,7 @@ from services.script_worker.bundle import Bundle
 from shared.contracts import Action, Sealed
 from shared.database import Database
 from shared.egress import Destination
+from shared.errors import Misconfigured, Unsealable
 from shared.sealing import KeyRing
 
 CACHED_REVISIONS: Final = 512
@@ -25,6 +26,11 @@ CACHED_REVISIONS: Final = 512
 _SELECT: Final = """
 SELECT scripts, configuration, with_context, magic_globals, egress FROM connection_revisions
 WHERE connection_id = $1 AND revision = $2
+"""
+
+_NEWEST_SEALED: Final = """
+SELECT connection_id, revision FROM connection_revisions
+WHERE configuration <> '{}' ORDER BY created_at DESC LIMIT 1
 """
 
 _CURRENT: Final = "SELECT current_revision FROM connections WHERE connection_id = $1"
@@ -65,6 +71,23 @@ class Revisions:
         """The current revision; empty when there is no such connection. Raises Unavailable."""
         found = await self._database.fetchval(_CURRENT, connection_id)
         return found or ""
+
+    async def look(self) -> str | None:
+        """The connection whose configuration was sealed last, and opens; None where none is sealed.
+
+        Raises Misconfigured when it does not open, Unavailable.
+        """
+        newest = await self._database.fetchrow(_NEWEST_SEALED)
+        if newest is None:
+            return None
+        try:
+            await self.get(*newest)
+        except Unsealable:
+            raise Misconfigured(
+                f"TRICKLE_KEY_RING does not open the configuration of {newest[0]}: auth has"
+                " another ring"
+            ) from None
+        return str(newest[0])
 
     async def get(self, connection_id: str, revision: str) -> Bundle | None:
         """The bundle, or None if there is no such revision.

@@ -52,8 +52,12 @@ class PrivateRabbitMQ:
         return None if self._server is None else self._server.pid
 
     def __enter__(self) -> Self:
-        """Start."""
-        self.start()
+        """Start; what does not start leaves nothing behind."""
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
         return self
 
     def __exit__(

@@ -172,7 +172,10 @@ class Link:
                 self._url, timeout=CONNECT_WITHIN, connection_class=kind
             )
         except _REFUSED as error:
-            raise Misconfigured(f"the broker refuses us: {type(error).__name__}") from error
+            user = URL(self._url).user or "guest"  # as the client fills it in
+            raise Misconfigured(
+                f"the broker refuses user {user}: no such user, or not that password: see AMQP_URL"
+            ) from error
         except DRIVER_ERRORS as error:
             raise away(error) from error
         try:

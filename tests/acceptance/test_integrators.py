@@ -98,6 +98,20 @@ class Installation:
         node: bool = False,
     ) -> str:
         """What it prints."""
+        code, printed, _ = await self.ended(name, key, command, environment, node=node)
+        assert 0 == code
+        return printed
+
+    async def ended(
+        self,
+        name: str,
+        key: str,
+        command: list[str],
+        environment: dict[str, str],
+        *,
+        node: bool = False,
+    ) -> tuple[int, str, str]:
+        """Its exit code, what it prints, and what it says is wrong."""
         program = self._in_node() if node else [sys.executable, str(EXAMPLES / "integrator.py")]
         process = await asyncio.create_subprocess_exec(
             *program,
@@ -111,15 +125,15 @@ class Installation:
             },
             cwd=self.folder,
             stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
         )
         try:
             async with asyncio.timeout(60):
-                printed, _ = await process.communicate()
+                printed, said = await process.communicate()
         finally:
             if process.returncode is None:
                 process.kill()
-        assert 0 == process.returncode
-        return printed.decode()
+        return int(process.returncode or 0), printed.decode(), said.decode()
 
     def _in_node(self) -> list[str]:
         """Where amqplib is installed: Node looks beside the program."""
@@ -256,6 +270,16 @@ async def test_both_examples_ask_and_are_told_what_happened_once_and_nothing_sec
         assert 403 == (await one.its.login("eve@example.com", "s3cret-guess")).status
         assert 200 == (await one.its.login("bob@example.com", realm="bank")).status
         ask = partial(one.ask, "billing", keys["billing"], shop, "cyd@example.com", node=True)
+        for node in (False, True):
+            foreign = ["ask", bank, "login", '["cyd@example.com", "pw"]']
+            code, printed, said = await one.ended(
+                "billing", keys["billing"], foreign, {}, node=node
+            )
+            assert (1, "") == (code, printed), said
+            assert "refuse" in said.splitlines()[0].lower()
+            assert bank in said
+            assert "Traceback" not in said
+            assert "    at " not in said
         granted, denied, late = [await ask("pw"), await ask("no"), await ask("stall", timeout=1)]
         await eventually(lambda: _told(one))
         await _tell_again(one, shop)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 
@@ -57,6 +58,26 @@ def test_a_worker_without_node_takes_nothing() -> None:
 
     assert 78 == ended.returncode
     assert "script_worker: /nowhere/node can't be run" in ended.stderr
+
+
+@pytest.mark.parametrize("module", SERVICES)
+def test_a_port_that_is_taken_is_named_with_the_setting_for_another(module: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        ended = start(module, **GOOD, TRICKLE_METRICS_PORT=port)
+
+    assert 78 == ended.returncode
+    assert f"can't listen at 127.0.0.1, port {port}: Address already in use" in ended.stderr
+    assert "TRICKLE_METRICS_PORT" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("module", SERVICES)
+def test_a_host_that_is_none_of_ours_is_named(module: str) -> None:
+    ended = start(module, **GOOD, TRICKLE_METRICS_HOST="nobody.invalid")
+
+    assert 78 == ended.returncode
+    assert "nobody.invalid is no address to listen at" in ended.stderr
 
 
 @pytest.mark.parametrize("module", SERVICES)

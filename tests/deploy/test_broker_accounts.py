@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 import secrets
+import sys
 from collections.abc import Awaitable, Iterable
 from pathlib import Path
 from typing import Final
@@ -15,6 +18,7 @@ from aiormq.exceptions import ChannelAccessRefused
 
 from services.standalone.first_secrets import account
 from services.standalone.private_rabbitmq import PrivateRabbitMQ
+from shared.sealing import KeyRing
 from tests.broker_attempts import Attempts
 from tests.deploy.chart import ROOT
 from tests.processes import eventually, system
@@ -100,6 +104,30 @@ async def test_both_services_work_under_their_accounts_and_nobody_may_do_more(
         await may.publish(f"{PREFIX}.req", OURS)
         await may.consume(f"{PREFIX}.integrator.billing.replies")
         await may.consume(f"{PREFIX}.integrator.billing.events")
+
+
+@pytest.mark.parametrize("service", ["auth", "worker"])
+async def test_first_aid_tells_a_service_that_has_another_s_account(
+    database_url: str, accounts: dict[str, str], service: str
+) -> None:
+    module = {"auth": "services.auth", "worker": "services.script_worker"}[service]
+    for user, url in accounts.items():
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", module, "check"),
+            env={
+                "PATH": os.defpath,
+                "DATABASE_URL": database_url,
+                "AMQP_URL": url,
+                "TRICKLE_BROKER_PREFIX": PREFIX,
+                "TRICKLE_KEY_RING": KeyRing.generate(),
+                "TRICKLE_ISSUER": "https://login.example.com/",
+            },
+            stdout=asyncio.subprocess.PIPE,
+        )
+        said = (await process.communicate())[0].decode()
+
+        expected = "ok      broker" if user == service else "FAILED  broker: the broker refuses us"
+        assert expected in said, f"{service} as {user}: {said}"
 
 
 async def test_an_account_reaches_no_other_virtual_host(

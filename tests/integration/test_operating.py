@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -28,16 +29,19 @@ FACTORS = """function login(email, password, callback) {
 }"""
 
 
-async def _command(database_url: str, ring: str, *words: str) -> tuple[int, str, str]:
+async def _command(
+    database_url: str, ring: str, *words: str, module: str = "services.auth", **settings: str
+) -> tuple[int, str, str]:
     environment = {
         "PATH": os.defpath,
         "DATABASE_URL": database_url,
         "TRICKLE_KEY_RING": ring,
         "TRICKLE_ISSUER": "https://login.example.com/",
         "TRICKLE_LOG_LEVEL": "warning",
+        **settings,
     }
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "services.auth", *words),
+        *(sys.executable, "-m", module, *words),
         env=environment,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -104,6 +108,47 @@ async def test_first_aid_finds_a_ring_that_is_not_the_installation_s(
 
     assert "ok      key ring: opens the signing key" in fits
     assert (1, True) == (code, "FAILED  key ring: TRICKLE_KEY_RING does not open" in found)
+
+
+async def test_a_worker_with_another_ring_than_auth_does_not_start(
+    database_url: str, amqp_url: str
+) -> None:
+    """It would end every login as a failure of the connection's."""
+    ring = KeyRing.generate()
+    async with opened(database_url, TRICKLE_KEY_RING=ring) as site:
+        await site.connect()
+
+    command = partial(_command, module="services.script_worker", AMQP_URL=amqp_url)
+    code, _, told = await command(
+        database_url, KeyRing.generate(), TRICKLE_METRICS_PORT="0", TRICKLE_START_WITHIN="5"
+    )
+    _, fits, _ = await command(database_url, ring, "check")
+
+    assert 78 == code
+    assert "TRICKLE_KEY_RING does not open the configuration of con_" in told
+    assert "ok      key ring: opens the configuration of con_" in fits
+
+
+async def test_a_wrong_password_is_told_by_user_and_setting(
+    database_url: str, amqp_url: str
+) -> None:
+    async with open_database(database_url) as database:
+        await database.execute(
+            "DO $$ BEGIN CREATE ROLE locked NOLOGIN;"
+            " EXCEPTION WHEN duplicate_object THEN NULL; END $$"
+        )
+    parts, broker = urlsplit(database_url), urlsplit(amqp_url)
+    url = parts._replace(netloc=f"locked:hunter2@{parts.netloc.rpartition('@')[2]}").geturl()
+    amqp = broker._replace(netloc=f"nobody:hunter2@{broker.netloc.rpartition('@')[2]}").geturl()
+
+    code, found, told = await _command(url, KeyRing.generate(), "check", AMQP_URL=amqp)
+
+    assert (1, "") == (code, told)
+    assert "FAILED  database: the database refuses user locked for database" in found
+    assert "see DATABASE_URL" in found
+    assert "FAILED  broker: the broker refuses user nobody" in found
+    assert "see AMQP_URL" in found
+    assert "hunter2" not in found
 
 
 async def test_first_aid_names_a_missing_grant(database_url: str) -> None:

@@ -70,9 +70,6 @@ async function ask(connection, connectionId, action, values) {
   request.sealed_arguments = { key_id: keyId, data: seal('arguments', request, values) };
 
   const channel = await connection.createConfirmChannel();
-  channel.on('return', () => {
-    throw new Error('no queue takes it: is there such a connection?');
-  });
   const answered = result(channel, request, milliseconds + 20_000);
   channel.publish(`${prefix}.req`, connectionId, Buffer.from(JSON.stringify(request)), {
     contentType: 'application/vnd.trickle.execution+json',
@@ -83,14 +80,16 @@ async function ask(connection, connectionId, action, values) {
     mandatory: true,
     expiration: String(milliseconds),
   });
-  await channel.waitForConfirms(); // rejects when the queue is full
-  return answered;
+  const [found] = await Promise.all([answered, channel.waitForConfirms()]); // or the queue is full
+  return found;
 }
 
 /** A worker that is lost in the last moment is noticed some seconds after the deadline. */
 function result(channel, request, within) {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => reject(new Error('no result came')), within);
+    channel.on('error', reject); // refused: the connection is not ours
+    channel.on('return', () => reject(new Error('no queue takes it: is there such a connection?')));
     const take = (message) => {
       const found = JSON.parse(message.content);
       channel.ack(message);
@@ -134,10 +133,15 @@ async function follow(connection) {
 }
 
 const [what, ...given] = process.argv.slice(2);
-const connection = await amqplib.connect(process.env.AMQP_URL);
-if (what === 'events') {
-  await follow(connection);
-} else {
-  console.log(JSON.stringify(await ask(connection, given[0], given[1], JSON.parse(given[2]))));
+try {
+  const connection = await amqplib.connect(process.env.AMQP_URL);
+  if (what === 'events') {
+    await follow(connection);
+  } else {
+    console.log(JSON.stringify(await ask(connection, given[0], given[1], JSON.parse(given[2]))));
+  }
+  await connection.close();
+} catch (error) {
+  console.error(`the broker refuses it, or is not there: ${error.message}`);
+  process.exit(1);
 }
-await connection.close();

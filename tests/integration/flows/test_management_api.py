@@ -552,6 +552,30 @@ async def test_a_log_query_that_is_not_understood_is_an_error(town: Town, query:
 # -- the rest -----------------------------------------------------------------------------------
 
 
+async def test_bare_values_are_added_to_the_configuration_and_kept_sealed(town: Town) -> None:
+    script = "function login(email, password, callback) { callback(null, { user_id: 1 }); }"
+    options = {"customScripts": {"login": script}, "configuration": {"URL": "https://db"}}
+    made = await town.site.manage(
+        "POST",
+        "connections",
+        {"strategy": "auth0", "name": "bare", "options": options},
+    )
+    assert 201 == made.status_code, made.text
+    path = f"connections/{made.json()['id']}"
+
+    given = made.json()["options"] | {"bareConfiguration": {"TOKEN": "s3cret-token"}}
+    patched = await town.site.manage("PATCH", path, {"options": given})
+    read = (await _get(town, path)).json()["options"]
+    held = await town.site.database.fetchval("SELECT options FROM connections WHERE name = 'bare'")
+    refused = await town.site.manage("PATCH", path, {"options": {"bareConfiguration": ["x"]}})
+
+    assert 200 == patched.status_code, patched.text
+    assert {"URL", "TOKEN"} == read["configuration"].keys()
+    assert "bareConfiguration" not in read
+    assert "s3cret-token" not in patched.text + json.dumps(read) + held
+    assert 400 == refused.status_code
+
+
 async def test_what_deploy_tools_ask_for_is_there(town: Town) -> None:
     made = await _create(town)
 
