@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from services.auth.secret_tokens import digest
 from shared.database import Database
+from shared.errors import Unavailable
 
 REALM_GRANT: Final = "http://auth0.com/oauth/grant-type/password-realm"
 DEFAULT_GRANTS: Final = (
@@ -187,7 +188,12 @@ class Clients:
         until, held = self._origins
         if until > now:
             return held
-        rows = await self._database.fetch("SELECT settings FROM clients LIMIT 10000")
+        try:
+            rows = await self._database.fetch("SELECT settings FROM clients LIMIT 10000")
+        except Unavailable:
+            if held:
+                return held  # yesterday's pages are still today's
+            raise
         found: set[str] = set()
         for row in rows:
             known = ClientFields.model_validate(json.loads(row["settings"]))

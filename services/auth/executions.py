@@ -303,16 +303,23 @@ class Executions:
     async def _give_up(self, pending: _Pending, late: Effect | None) -> Answer:
         """The deadline has passed and no result came: the ledger says what that means."""
         request = pending.request
-        row = await self._tombstone(request, Detail.GIVEN_UP)
+        try:
+            row = await self._tombstone(request, Detail.GIVEN_UP)
+        except Unavailable:
+            self._follow_up(request, late)  # it may have been claimed, and decided yet
+            raise
         if row.result is not None:
             return self._open(row.result)
-        if late is not None and self._followers is not None:
-            self._followers.create_task(self._follow(request, late), name="late outcome")
+        self._follow_up(request, late)
         # Claimed, and nothing is known of it: for the caller it has timed out.
         return Answer(_unrun(request, Detail.WAITING))
 
     async def _tombstone(self, request: ExecutionRequest, detail: Detail) -> Row:
         return await self._ledger.decide(_unrun(request, detail), reply_to=request.reply_to)
+
+    def _follow_up(self, request: ExecutionRequest, late: Effect | None) -> None:
+        if late is not None and self._followers is not None:
+            self._followers.create_task(self._follow(request, late), name="late outcome")
 
     async def _follow(self, request: ExecutionRequest, late: Effect) -> None:
         """Wait for the outcome of a claimed execution, and let it have its effect (I5)."""

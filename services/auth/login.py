@@ -209,12 +209,13 @@ class Logins:
         self._shield.check(request.connection)
         await attempt.reserve()
         loop = asyncio.get_running_loop()
-        asked_at, answer = loop.time(), None
+        asked_at = loop.time()
         try:
             answer = await _counted(attempt, await self._ask_legacy(request, attempt))
-        finally:
-            if answer is None:
-                await attempt.undecided()
+        except Exception:
+            await attempt.undecided()
+            raise
+        # Cut off, by the end of its replica, it stays counted: the store may have said no.
         if isinstance(answer, Refused) and answer.refusal.counts_toward_lockout:
             again = Refused(answer.refusal, explained="denied as it was moments ago")
             seconds = request.connection.negative_cache_seconds

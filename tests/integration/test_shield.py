@@ -30,6 +30,7 @@ from shared.contracts import (
     Succeeded,
 )
 from shared.database import Session
+from shared.errors import Unavailable
 from shared.ledger import Granted, Ledger
 from shared.sealing import Direction, seal_json
 from shared.topology import Names
@@ -289,6 +290,44 @@ async def test_a_late_effect_that_fails_ends_no_replica(database_url: str) -> No
         login = asyncio.create_task(site.login("x"))
         await requests.get()
         assert 403 == (await login).status_code
+
+
+async def test_a_ledger_that_is_away_at_the_deadline_costs_no_late_effect(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its caller can't be told what became of it; what was claimed has its effect all the same."""
+    async with without_worker(database_url) as site, Ledger(site.database) as ledger:
+        made = await site.connect(script_timeout_seconds=0.5)
+        requests = await _requests(site, made["id"])
+
+        async def away(*_: Any, **__: Any) -> None:
+            raise Unavailable("away")
+
+        monkeypatch.setattr(Ledger, "decide", away)
+        login = asyncio.create_task(site.login("x"))
+        request = await requests.get()
+        assert isinstance(await ledger.claim(request, uuid4()), Granted)
+        assert 503 == (await login).status_code
+        profile = {"user_id": "7", "email": "ada@example.com"}
+        sealed = seal_json(site.auth.state.ring, Direction.VALUE, request, profile)
+        assert await ledger.record(_decided(request, Succeeded(sealed_value=sealed)))
+
+        await eventually(partial(_applied, site, request.execution_id))
+        assert "auth0|7" == await site.database.fetchval("SELECT user_id FROM users")
+
+
+async def test_a_login_that_is_cut_off_stays_counted(database_url: str) -> None:
+    """Else whoever makes replicas end would guess for nothing."""
+    async with without_worker(database_url) as site:
+        made = await site.connect()
+        requests = await _requests(site, made["id"])
+        login = asyncio.create_task(site.login("wrong"))
+        await requests.get()
+        (cut,) = site.auth.state.tasks
+        cut.cancel()
+        await asyncio.wait({login, cut})
+
+        assert [1.0] == await _levels(site)
 
 
 async def _requests(site: Site, connection_id: str) -> asyncio.Queue[ExecutionRequest]:

@@ -11,6 +11,7 @@ from joserfc import jwt
 from joserfc.jwk import KeySet
 
 from services.auth.clients import REALM_GRANT
+from shared.errors import Unavailable
 from tests.integration.flows.town import PASSWORD, Town
 from tests.site import ISSUER
 
@@ -386,6 +387,34 @@ async def test_browsers_are_let_in_from_listed_origins_only(town: Town, page_cli
     assert "access-control-allow-origin" not in other.headers
     assert "access-control-allow-origin" not in api.headers
     assert page_client
+
+
+async def test_a_database_that_is_away_costs_browsers_neither_their_answer_nor_their_origin(
+    town: Town, page_client: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site, clients = town.site, town.site.auth.state.clients
+
+    async def get(answers: bool) -> httpx.Response:
+        if not answers:
+            monkeypatch.setattr(clients, "_database", Away())
+        clients._origins = (0.0, clients._origins[1])
+        return await site.http.get("/.well-known/jwks.json", headers={"origin": ORIGIN})
+
+    known = [await get(answers=True), await get(answers=False)]
+    clients._origins = (0.0, frozenset())
+    unknown = await get(answers=False)
+
+    assert page_client
+    assert [200, 200, 200] == [answer.status_code for answer in (*known, unknown)]
+    assert [ORIGIN] * 2 == [answer.headers["access-control-allow-origin"] for answer in known]
+    assert "access-control-allow-origin" not in unknown.headers
+
+
+class Away:
+    """A database that is."""
+
+    async def fetch(self, _: str) -> None:
+        raise Unavailable("away")
 
 
 async def test_every_answer_has_a_request_id(town: Town) -> None:
