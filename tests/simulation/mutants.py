@@ -209,10 +209,8 @@ MUTANTS: Final = (
     _mutant(
         "giving up leaves no tombstone", "answer",
         Executions._give_up,
-        "row = await self._tombstone(request, Detail.GIVEN_UP)\n"
-        "    if row.result is not None:\n"
-        "        return self._open(row.result)",
-        "return self._open(_unrun(request, Detail.GIVEN_UP))",
+        "request = pending.request",
+        "request = pending.request\n    return self._open(_unrun(request, Detail.GIVEN_UP))",
     ),
     _mutant(
         "the ledger's outcome is not told at the deadline", "answer",
@@ -225,7 +223,7 @@ MUTANTS: Final = (
     ),
     _mutant(
         "an outcome that comes late has no effect", "I5",
-        Executions._give_up,
+        Executions._follow_up,
         "if late is not None and self._followers is not None:", "if False:",
     ),
     _mutant(
