@@ -17,7 +17,7 @@ from services.script_worker.egress import Egress
 from services.script_worker.execution import Collaborators, execute
 from services.script_worker.integrators import Integrators
 from services.script_worker.leases import Leases
-from services.script_worker.node_process import NodeCommand
+from services.script_worker.node_command import NodeCommand
 from services.script_worker.pool import Pool, PoolLimits
 from services.script_worker.revisions import Revisions
 from services.script_worker.sandbox.levels import Level

@@ -12,8 +12,9 @@ from datetime import timedelta
 import structlog
 
 from services.script_worker.bundle import Bundle
-from services.script_worker.node_process import NodeProcess, RetireReason, State
+from services.script_worker.node_process import NodeProcess, State
 from services.script_worker.preload import Preload
+from services.script_worker.retiring import RetireReason
 
 log = structlog.get_logger(__name__)
 

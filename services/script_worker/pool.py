@@ -26,13 +26,8 @@ from services.script_worker.blanks import Blanks
 from services.script_worker.bundle import Bundle
 from services.script_worker.egress import Egress
 from services.script_worker.frames import BindError, Broken, FrameTooLarge
-from services.script_worker.node_process import (
-    Answer,
-    NodeCommand,
-    NodeProcess,
-    RetireReason,
-    State,
-)
+from services.script_worker.node_command import NodeCommand
+from services.script_worker.node_process import Answer, NodeProcess, State
 from services.script_worker.pool_events import (
     Connected,
     LateViolation,
@@ -44,6 +39,7 @@ from services.script_worker.pool_events import (
     unobserved,
 )
 from services.script_worker.redaction import ConfigurationForms, Redactor, Secrets
+from services.script_worker.retiring import RetireReason
 from services.script_worker.runs import Attempt, Run
 from services.script_worker.sandbox.levels import Level
 from services.script_worker.scales import Scales

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
 
-from services.script_worker.node_process import RetireReason
+from services.script_worker.retiring import RetireReason
 from shared.contracts import ViolationKind
 from shared.egress import EgressVerdict
 

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Collection, Container
 from typing import Final
 
+from services.script_worker.accounting import cpu_seconds, pss
 from services.script_worker.node_process import NodeProcess
 
 SAMPLED: Final = 4
@@ -37,7 +38,7 @@ class Scales:
             due, self._pss = [*alive], {}
         busy = set()
         for process in due[:SAMPLED]:
-            self._pss[process] = process.pss()
+            self._pss[process] = pss(process.pid)
             if self._burns(process) and process in idle:
                 busy.add(process)
         return busy
@@ -58,7 +59,7 @@ class Scales:
 
     def _burns(self, process: NodeProcess) -> bool:
         """Whether it was asked nothing since it was weighed last, and busy all the same."""
-        now, used = asyncio.get_running_loop().time(), process.cpu_seconds()
+        now, used = asyncio.get_running_loop().time(), cpu_seconds(process.pid)
         since, before = self._cpu.get(process, (now, used))
         self._cpu[process] = (now, used)
         return process.used <= since and used - before > BUSY_WHILE_IDLE * (now - since) > 0

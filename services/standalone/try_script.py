@@ -23,7 +23,7 @@ import uvloop
 from pydantic import TypeAdapter, ValidationError
 
 from services.script_worker.bundle import Bundle
-from services.script_worker.node_process import NodeCommand
+from services.script_worker.node_command import NodeCommand
 from services.script_worker.pool import Pool, PoolLimits
 from services.script_worker.pool_events import LateViolation, PoolEvent
 from services.script_worker.runs import Run

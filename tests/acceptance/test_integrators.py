@@ -22,7 +22,7 @@ from aiormq.exceptions import ChannelAccessRefused
 
 from services.auth.integrator_commands import definitions
 from services.auth.integrators import Integrators
-from services.script_worker.node_process import node_of_the_wheel
+from services.script_worker.node_command import node_of_the_wheel
 from services.standalone.http_client import call
 from services.standalone.private_rabbitmq import PrivateRabbitMQ
 from shared import broker_rights

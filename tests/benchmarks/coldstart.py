@@ -18,7 +18,7 @@ from typing import Final
 import uvloop
 
 from services.script_worker.bundle import Bundle
-from services.script_worker.node_process import NodeCommand
+from services.script_worker.node_command import NodeCommand
 from services.script_worker.pool import Pool, PoolLimits
 from shared.contracts import Action
 from shared.telemetry import configure_logging

@@ -24,7 +24,7 @@ from services.auth.bulkhead import Bulkhead
 from services.auth.connections import Connection, Connections
 from services.auth.executions import Executions
 from services.auth.migrate import migrate
-from services.script_worker.node_process import NodeCommand
+from services.script_worker.node_command import NodeCommand
 from services.standalone.embedded_postgres import EmbeddedPostgres
 from services.standalone.guarded import Guarded
 from services.standalone.private_rabbitmq import PrivateRabbitMQ

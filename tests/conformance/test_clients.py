@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from services.script_worker.node_process import node_of_the_wheel
+from services.script_worker.node_command import node_of_the_wheel
 from tests.conformance import table
 from tests.conformance.server import CLIENTS, Served
 

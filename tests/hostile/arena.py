@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from services.script_worker.bundle import Bundle
-from services.script_worker.node_process import NodeCommand
+from services.script_worker.node_command import NodeCommand
 from services.script_worker.pool import Pool, PoolLimits
 from services.script_worker.pool_events import PoolEvent
 from services.script_worker.runs import Run

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from services.script_worker.bundle import Bundle
-from services.script_worker.node_process import NodeCommand
+from services.script_worker.node_command import NodeCommand
 from services.script_worker.pool import Pool
 from services.script_worker.pool_events import LateViolation, PoolEvent, Retired
 from services.script_worker.runs import Run

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from services.script_worker.bundle import Bundle
-from services.script_worker.node_process import NodeCommand
+from services.script_worker.node_command import NodeCommand
 from services.script_worker.pool import Pool, PoolLimits
 from services.script_worker.runs import Run
 from services.script_worker.verdicts import Value

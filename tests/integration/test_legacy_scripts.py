@@ -17,9 +17,10 @@ from typing import Any
 import pytest
 
 from services.script_worker.bundle import Bundle
-from services.script_worker.node_process import NodeCommand, RetireReason
+from services.script_worker.node_command import NodeCommand
 from services.script_worker.pool import Pool, PoolLimits
 from services.script_worker.pool_events import PoolEvent, Retired
+from services.script_worker.retiring import RetireReason
 from services.script_worker.runs import Run
 from services.script_worker.verdicts import Value
 from shared.contracts import Action, Denied, DeniedReason, Failed, FailureKind

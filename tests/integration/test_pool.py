@@ -16,9 +16,11 @@ from typing import Any
 import pytest
 
 from services.script_worker.bundle import Bundle
-from services.script_worker.node_process import HarnessExit, NodeCommand, RetireReason
+from services.script_worker.node_command import NodeCommand
+from services.script_worker.node_process import HarnessExit
 from services.script_worker.pool import Pool, PoolLimits
 from services.script_worker.pool_events import LateViolation, Leased, PoolEvent, Retired
+from services.script_worker.retiring import RetireReason
 from services.script_worker.runs import Run
 from services.script_worker.verdicts import Value
 from shared.contracts import Action, Detail, Failed, ViolationKind

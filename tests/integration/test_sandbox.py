@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 
 from services.script_worker.bundle import Bundle
 from services.script_worker.egress import Egress, EgressRules
-from services.script_worker.node_process import NodeCommand
+from services.script_worker.node_command import NodeCommand
 from services.script_worker.pool import Pool, PoolLimits
 from services.script_worker.pool_events import Connected, PoolEvent
 from services.script_worker.runs import Run
@@ -334,7 +334,7 @@ async def test_a_lost_launcher_is_replaced_by_one_that_confines_as_well(tmp_path
 
 LEVEL = """
 import asyncio, sys
-from services.script_worker.node_process import NodeCommand
+from services.script_worker.node_command import NodeCommand
 from services.script_worker.spawner import Spawner
 from dataclasses import replace
 

@@ -11,7 +11,7 @@ from typing import Any, Final, Self
 
 import bcrypt
 
-from services.script_worker.node_process import node_of_the_wheel
+from services.script_worker.node_command import node_of_the_wheel
 from tests.people import PASSWORD
 from tests.private_mariadb import PASSWORD as MARIADB_PASSWORD
 

@@ -16,7 +16,7 @@ from typing import Any, Final
 import bcrypt
 import trustme
 
-from services.script_worker.node_process import node_of_the_wheel
+from services.script_worker.node_command import node_of_the_wheel
 
 FOLDER: Final = Path(__file__).parent
 SECRET: Final = "l3gacy-s3cret"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from services.script_worker.node_process import Growth
+from services.script_worker.growth import Growth
 
 MIB = 1024 * 1024
 
