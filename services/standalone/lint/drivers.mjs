@@ -1,6 +1,7 @@
 // @ts-check
 /** What a script does with modules and databases: what is shimmed, what is never ended, and SQL. */
-import { OLD_COLLECTION, OLD_LODASH, WITH_CALLBACK } from '../../script_worker/harness/shims.mjs';
+import { OLD_LODASH } from '../../script_worker/harness/shims/lodash.mjs';
+import { OLD_COLLECTION, WITH_CALLBACK } from '../../script_worker/harness/shims/mongodb.mjs';
 import { ENDS } from './callback.mjs';
 import { isFunction, methodOf, propertyNamed, propertyOf, rootOf, topOf } from './syntax.mjs';
 
