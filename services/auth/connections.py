@@ -1,35 +1,36 @@
 """Connections: identity sources with their action scripts, as the Management API keeps them.
 
-Rule 1: scripts and configuration form a revision, named by a keyed hash of its content; a change
-makes a new one, and an old one is never rewritten.
-Rule 2: configuration is sealed at rest, afresh on each write, and is write-only: it reads back as
-ciphertext. Ciphertext sent back verbatim means "unchanged" (C§6.4).
-Rule 3: `options` is replaced wholesale by an update (C§7.4).
+`options` is replaced wholesale by an update (C§7.4). Scripts and configuration are kept apart, as
+revisions (`connection_revisions`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import hmac
 import json
 import secrets
 import string
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import structlog
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from services.auth import metrics, places
+from services.auth import metrics
+from services.auth.connection_options import (
+    ALWAYS,
+    DEFAULTS,
+    STORED_ONLY,
+    Options,
+    username_length,
+)
+from services.auth.connection_revisions import ConnectionRevisions, ciphertext
 from services.auth.default_scripts import DEFAULT_SCRIPTS
 from services.auth.lanes import Lanes
 from services.auth.password_policy import PasswordOptions
 from shared.contracts import Action, Sealed
 from shared.database import Database, Session, UniqueViolation
-from shared.egress import MAX_LISTED, Destination
 from shared.errors import ServiceError, Unavailable
 from shared.sealing import KeyRing
 from shared.topology import Names, lane_of
@@ -37,117 +38,11 @@ from shared.transport import Message, Transport
 
 log = structlog.get_logger(__name__)
 
-MAX_SCRIPT_BYTES: Final = 100 * 1024  # C§4.2
-MAX_SCRIPT_SECONDS: Final = 20
-MAX_CONFIGURATION_VALUES: Final = 100
 CONTROL_WITHIN: Final = timedelta(seconds=2)
-_CIPHERTEXT: Final = "tr1."
-_SEALED_NOTHING: Final = 40
-"""Characters of base64 of a nonce and a tag alone."""
-_STORED_ONLY: Final = {"change_username", "change_phone_number"}  # C§1.1: accepted, never called
-_DEFAULTS: Final[dict[str, Any]] = {
-    "mfa": {"active": True, "return_enroll_settings": True},
-    "passwordPolicy": "good",
-    "strategy_version": 2,
-    "brute_force_protection": True,
-}
-_ALWAYS: Final[dict[str, Any]] = {
-    "authentication_methods": {
-        "password": {"enabled": True, "api_behavior": "required", "signup_behavior": "allow"},
-        "passkey": {"enabled": False},
-        "email_otp": {"enabled": False},
-        "phone_otp": {"enabled": False},
-    },
-    "passkey_options": {
-        "challenge_ui": "both",
-        "progressive_enrollment_enabled": True,
-        "local_enrollment_enabled": True,
-    },
-}
 
 
 class NameTaken(ServiceError):
     """A connection with the same name already exists"""
-
-
-class UsernameLength(BaseModel):
-    """`validation.username`."""
-
-    min: int = Field(default=1, ge=1, le=128)
-    max: int = Field(default=15, ge=1, le=128)
-
-
-class Validation(BaseModel):
-    """`validation`."""
-
-    username: UsernameLength | None = None
-
-
-class Options(PasswordOptions):
-    """The options we act upon; every other one is kept as it came."""
-
-    model_config = ConfigDict(extra="allow", hide_input_in_errors=True)
-
-    enabledDatabaseCustomization: bool = False  # noqa: N815 - Auth0's spelling
-    import_mode: bool = False
-    enable_script_context: bool = False
-    disable_signup: bool = False
-    requires_username: bool = False
-    customScripts: dict[str, str] = Field(default_factory=dict)  # noqa: N815
-    configuration: dict[str, str] = Field(default_factory=dict, max_length=MAX_CONFIGURATION_VALUES)
-    set_user_root_attributes: Literal["on_each_login", "on_first_login", "never_on_login"] = (
-        "on_each_login"
-    )
-    non_persistent_attrs: list[str] = Field(default_factory=list)
-    script_timeout_seconds: float = Field(default=MAX_SCRIPT_SECONDS, gt=0, le=MAX_SCRIPT_SECONDS)
-    worker_concurrency: int = Field(default=4, ge=1, le=256)
-    failures_as_503: bool = False
-    show_script_messages: bool = False
-    ignore_mfa_factors: bool = False
-    validation: Validation | None = None
-    soft_deadline_seconds: float | None = Field(default=None, gt=0, le=20)
-    """Answer 503 after so long, while the login goes on: below an SDK's own time-out (C§8)."""
-    reimport_deleted_users: bool = True
-    """As Auth0 does (C§1.3); off: who was deleted here stays away."""
-    magic_globals: bool = False
-    brute_force_protection: bool = True
-    legacy_lockout_attempts: int | None = Field(default=5, ge=2, le=1000)
-    """What the legacy store locks a user out after (ASP.NET membership's default); none: never."""
-    legacy_lockout_seconds: float = Field(default=600, gt=0, le=2_592_000)
-    """How long a user must be quiet there until that count begins anew."""
-    legacy_calls_per_second: float = Field(default=100, gt=0, le=100_000)
-    negative_cache_seconds: float = Field(default=30, ge=0, le=60)
-    egress_allow: list[str] | None = Field(default=None, max_length=MAX_LISTED)
-    """`host:port` that the scripts may connect to; without it, what the worker's operator allows."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _bare_values_are_configuration(cls, options: Any) -> Any:
-        """`bareConfiguration` adds values to what is there: scripts renew a token of theirs so."""
-        if not isinstance(options, dict) or "bareConfiguration" not in options:
-            return options
-        bare, known = options["bareConfiguration"], options.get("configuration") or {}
-        if not isinstance(bare, dict) or not isinstance(known, dict):
-            raise ValueError("bareConfiguration is an object of texts, like configuration")  # noqa: TRY004 - pydantic's
-        rest = {name: value for name, value in options.items() if name != "bareConfiguration"}
-        return rest | {"configuration": known | bare}
-
-    @field_validator("egress_allow")
-    @classmethod
-    def _destinations_are_readable(cls, listed: list[str] | None) -> list[str] | None:
-        for each in listed or ():
-            Destination.parse(each)
-        return listed
-
-    @field_validator("customScripts")
-    @classmethod
-    def _scripts_are_known(cls, scripts: dict[str, str]) -> dict[str, str]:
-        for key, text in scripts.items():
-            if key not in {str(action) for action in Action} | _STORED_ONLY:
-                raise ValueError(f"there is no action script {key[:40]!r}")
-            if len(text.encode()) > MAX_SCRIPT_BYTES:
-                raise ValueError(f"the {key} script is above {MAX_SCRIPT_BYTES} bytes")
-        return scripts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -238,7 +133,7 @@ class Connections:
         """
         self._lanes = lanes
         self._database = database
-        self._ring = ring
+        self._revisions = ConnectionRevisions(ring)
         self._transport = transport
         self._names = names
         self._cache = _Cache()
@@ -295,7 +190,7 @@ class Connections:
     ) -> Connection:
         """Create, with Auth0's defaults for what is missing. Raises NameTaken, Unavailable."""
         connection_id = "con_" + _random(16)
-        merged = {**_DEFAULTS, **_ALWAYS, **options}
+        merged = {**DEFAULTS, **ALWAYS, **options}
         if merged.get("enabledDatabaseCustomization") and "customScripts" not in merged:
             merged["customScripts"] = dict(DEFAULT_SCRIPTS)
         # The queue first: a connection without one would fail its first login.
@@ -304,7 +199,7 @@ class Connections:
         await self._transport.declare(self._names.connection(connection_id, lane))
         try:
             async with self._database.transaction() as session:
-                revision, public, known = await self._write_revision(
+                revision, public, known = await self._revisions.write(
                     session, connection_id, merged, {}
                 )
                 await session.execute(
@@ -396,11 +291,11 @@ class Connections:
     async def _replace_options(
         self, session: Session, connection: Connection, row: dict[str, Any], options: dict[str, Any]
     ) -> None:
-        merged = {**_ALWAYS, **options}
+        merged = {**ALWAYS, **options}
         if row["with_context"]:  # documented as not switchable off again (C§1.2)
             merged["enable_script_context"] = True
         stored = json.loads(row["configuration"])
-        revision, public, known = await self._write_revision(
+        revision, public, known = await self._revisions.write(
             session, connection.connection_id, merged, stored
         )
         await session.execute(
@@ -412,60 +307,6 @@ class Connections:
             int(known.script_timeout_seconds * 1000),
             known.worker_concurrency,
         )
-
-    async def _write_revision(
-        self, session: Session, connection_id: str, options: dict[str, Any], stored: dict[str, Any]
-    ) -> tuple[str, dict[str, Any], Options]:
-        known = Options.model_validate(options)
-        plain = {
-            name: self._plaintext(connection_id, name, value, stored)
-            for name, value in known.configuration.items()
-        }
-        revision = self._revision(known, plain)
-        sealed = {
-            name: self._ring.seal_at_rest(
-                places.configuration(connection_id, name), value.encode()
-            ).model_dump()
-            for name, value in plain.items()
-        }
-        await session.execute(
-            "INSERT INTO connection_revisions (connection_id, revision, scripts, configuration,"
-            " with_context, magic_globals, egress) VALUES ($1, $2, $3, $4, $5, $6, $7)"
-            " ON CONFLICT (connection_id, revision) DO UPDATE SET configuration = excluded.configuration",
-            connection_id,
-            revision,
-            json.dumps(known.customScripts),
-            json.dumps(sealed),
-            known.enable_script_context,
-            known.magic_globals,
-            None if known.egress_allow is None else json.dumps(known.egress_allow),
-        )
-        public = {
-            name: value
-            for name, value in options.items()
-            if name not in {"customScripts", "configuration", "bareConfiguration"}
-        }
-        return revision, public, known
-
-    def _plaintext(self, connection_id: str, name: str, value: str, stored: dict[str, Any]) -> str:
-        """What a value sent to us means: our own ciphertext back is "unchanged" (C§6.4)."""
-        if name in stored:
-            sealed = Sealed.model_validate(stored[name])
-            if hmac.compare_digest(value.encode(), _ciphertext(sealed).encode()):
-                return self._ring.open_at_rest(
-                    places.configuration(connection_id, name), sealed
-                ).decode()
-        return value
-
-    def _revision(self, known: Options, configuration: dict[str, str]) -> str:
-        parts: list[Any] = [known.customScripts, configuration, known.enable_script_context]
-        if known.magic_globals:
-            parts.append("magic_globals")
-        if known.egress_allow is not None:
-            parts.append({"egress_allow": known.egress_allow})
-        content = json.dumps(parts, sort_keys=True).encode()
-        key = self._ring.keyed_hash_key("revision")
-        return hmac.new(key, content, hashlib.sha256).hexdigest()[:32]
 
     async def _read(self, where: str, argument: str) -> Connection | None:
         row = await self._database.fetchrow(f"{_COLUMNS} {where} LIMIT 1", argument)
@@ -492,7 +333,7 @@ class Connections:
         known = Options.model_validate(options)
         scripts = json.loads(row["scripts"])
         configuration = {
-            name: _ciphertext(Sealed.model_validate(sealed))
+            name: ciphertext(Sealed.model_validate(sealed))
             for name, sealed in json.loads(row["configuration"]).items()
         }
         if scripts:
@@ -504,7 +345,7 @@ class Connections:
             name=row["name"],
             display_name=row["display_name"],
             revision=row["current_revision"],
-            actions=frozenset(Action(key) for key in scripts if key not in _STORED_ONLY),
+            actions=frozenset(Action(key) for key in scripts if key not in STORED_ONLY),
             custom_database=known.enabledDatabaseCustomization,
             import_mode=known.import_mode,
             script_budget=timedelta(milliseconds=row["script_budget_ms"]),
@@ -518,7 +359,7 @@ class Connections:
             ignore_mfa_factors=known.ignore_mfa_factors,
             disable_signup=known.disable_signup,
             requires_username=known.requires_username,
-            username_length=_username_length(known),
+            username_length=username_length(known),
             passwords=PasswordOptions.model_validate(known.model_dump()),
             soft_deadline=None
             if known.soft_deadline_seconds is None
@@ -576,18 +417,6 @@ async def _enable(session: Session, connection_id: str, status: dict[str, bool])
         connection_id,
         off,
     )
-
-
-def _username_length(known: Options) -> tuple[int, int]:
-    length = known.validation.username if known.validation else None
-    length = length or UsernameLength()
-    return length.min, length.max
-
-
-def _ciphertext(sealed: Sealed) -> str:
-    if len(sealed.data) == _SEALED_NOTHING:
-        return ""  # an empty value is no secret, and stays empty (C§7.4)
-    return f"{_CIPHERTEXT}{sealed.key_id}.{sealed.data}"
 
 
 def _random(length: int) -> str:

@@ -23,7 +23,7 @@ import structlog
 from pydantic import BaseModel, ValidationError
 
 from services.auth import metrics
-from services.auth.connections import MAX_SCRIPT_SECONDS
+from services.auth.connection_options import MAX_SCRIPT_SECONDS
 from services.auth.executions import LATE
 from shared.contracts import (
     SCHEMA_VERSION,

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from services.auth.connections import MAX_SCRIPT_SECONDS
+from services.auth.connection_options import MAX_SCRIPT_SECONDS
 from services.auth.settings import AuthSettings
 from services.script_worker.settings import WorkerSettings
 from shared.settings import env_name

@@ -17,7 +17,7 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from services.auth.connections import MAX_SCRIPT_BYTES
+from services.auth.connection_options import MAX_SCRIPT_BYTES
 from services.script_worker.node_command import NodeCommand, node_of_the_wheel
 from services.standalone.cli import USAGE_ERROR, Parser
 from services.standalone.lint.rules import ORDER, RULES, Severity

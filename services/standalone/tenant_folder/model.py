@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
-from services.auth.connections import Options
+from services.auth.connection_options import Options
 from shared.contracts import Action
 from shared.errors import ServiceError
 

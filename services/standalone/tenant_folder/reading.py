@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
-from services.auth.connections import MAX_SCRIPT_BYTES
+from services.auth.connection_options import MAX_SCRIPT_BYTES
 from services.standalone.tenant_folder import yaml_text
 from services.standalone.tenant_folder.keywords import Keywords, left_in
 from services.standalone.tenant_folder.model import (

@@ -8,7 +8,8 @@ from pydantic import Field, TypeAdapter, ValidationError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from services.auth.connections import Connection, NameTaken, Options
+from services.auth.connection_options import Options
+from services.auth.connections import Connection, NameTaken
 from services.auth.http.answers import api_error
 from services.auth.http.bodies import MANAGEMENT_BYTES, BadBody, Body, body, read, validate
 from services.auth.http.management.paging import Page, page
