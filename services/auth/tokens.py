@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import secrets
-import string
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final
@@ -26,7 +25,6 @@ DEFAULT_SCOPE: Final = "openid profile email address phone"
 ALL_SCOPES: Final = frozenset({*DEFAULT_SCOPE.split(), "offline_access"})
 """What a scope may be without an API of one's own."""
 _MACHINE: Final = "client-credentials"
-_ALPHABET: Final = string.ascii_letters + string.digits + "-_"
 PROFILE_CLAIMS: Final = ("name", "nickname", "given_name", "family_name", "picture", "updated_at")
 
 
@@ -150,7 +148,7 @@ class Tokens:
                 "gty": granted.grant,
             }
             return self._sign(claims, ACCESS_SECONDS)
-        token = "".join(secrets.choice(_ALPHABET) for _ in range(32))
+        token = secrets.token_urlsafe(24)  # 32 characters, as Auth0's
         known = None if user.stored else json.dumps(user_claims(user, ALL_SCOPES))
         await self._database.execute(
             "INSERT INTO access_tokens (token_hash, user_id, client_id, scope, expires_at, claims)"

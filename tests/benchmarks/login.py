@@ -3,6 +3,9 @@
 Migrated: the password's argon2 hash is ours. First login: the legacy script runs, and the user is
 imported with a hash. Legacy mode: the script runs each time. The parts are measured in the same
 rounds: an argon2 verification, an argon2 hash, and a bare HTTP request to the same service.
+
+A verification costs less when nothing comes between it and the next one. So what a migrated user's
+login costs beside its own verification is read in auth itself: hashing has threads of its own.
 """
 
 from __future__ import annotations
@@ -57,12 +60,17 @@ async def run(report: Report, chosen: argparse.Namespace) -> None:
             LEGACY: partial(_login, site, "legacy", "old{}@example.com", USERS),
         }
         found: dict[str, list[Round]] = {name: [] for name in contestants}
+        own: list[float] = []
         for number in range(chosen.rounds):
             for name, call in contestants.items():
                 report.progress(f"round {number + 1} of {chosen.rounds}: {name}")
+                hashing, everything = _spent(site.pids["auth"])
                 one = await measure(call, concurrency=1, seconds=chosen.seconds, pids=site.pids)
                 found[name].append(one)
-    _report(report, found)
+                if name == MIGRATED:
+                    hashed, in_all = _spent(site.pids["auth"])
+                    own.append((in_all - everything) / (hashed - hashing))
+    _report(report, found, own)
 
 
 async def _login(site: Installation, realm: str, name: str, users: int) -> None:
@@ -78,7 +86,17 @@ def _cpu(name: str, one: Round) -> float:
     return sum(spent for who, spent in one.cpu.items() if who != "client") / one.calls
 
 
-def _report(report: Report, found: dict[str, list[Round]]) -> None:
+def _spent(pid: int) -> tuple[int, int]:
+    """Nanoseconds on a CPU so far: of the threads beside the main one, which hash, and of all."""
+    by_thread = {
+        task.name: int((task / "schedstat").read_text().split()[0])
+        for task in Path(f"/proc/{pid}/task").iterdir()
+    }
+    everything = sum(by_thread.values())
+    return everything - by_thread[str(pid)], everything
+
+
+def _report(report: Report, found: dict[str, list[Round]], own: list[float]) -> None:
     cpu = {name: [_cpu(name, one) for one in rounds] for name, rounds in found.items()}
     rows = []
     for name, rounds in found.items():
@@ -131,9 +149,14 @@ def _report(report: Report, found: dict[str, list[Round]]) -> None:
     targets = [
         (
             "migrated: auth's CPU over its argon2 verification",
-            f"{median(migrated):.2f}x ({spread(migrated)})",
+            f"{median(own):.2f}x ({spread(own)})",
             "≤ 1.15x",
-        )
+        ),
+        (
+            "migrated: auth's CPU over a verification, one right after the other",
+            f"{median(migrated):.2f}x ({spread(migrated)})",
+            "",
+        ),
     ]
     for name, parts in sums.items():
         ratios = [
