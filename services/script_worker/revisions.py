@@ -11,6 +11,7 @@ import json
 from collections import OrderedDict
 from typing import Any, Final
 
+import structlog
 from pydantic import BaseModel, ConfigDict, TypeAdapter, field_validator
 
 from services.script_worker.bundle import Bundle
@@ -19,6 +20,8 @@ from shared.database import Database
 from shared.egress import Destination
 from shared.errors import Misconfigured, Unsealable
 from shared.sealing import KeyRing
+
+log = structlog.get_logger(__name__)
 
 CACHED_REVISIONS: Final = 512
 """A bundle is at most some hundred kilobytes; 512 cover the connections of a busy worker."""
@@ -29,8 +32,9 @@ WHERE connection_id = $1 AND revision = $2
 """
 
 _NEWEST_SEALED: Final = """
-SELECT connection_id, revision FROM connection_revisions
-WHERE configuration <> '{}' ORDER BY created_at DESC LIMIT 1
+SELECT r.connection_id, r.revision FROM connection_revisions r
+JOIN connections c ON c.connection_id = r.connection_id AND c.current_revision = r.revision
+WHERE r.configuration <> '{}' ORDER BY r.created_at DESC LIMIT 10
 """
 
 _CURRENT: Final = "SELECT current_revision FROM connections WHERE connection_id = $1"
@@ -73,21 +77,31 @@ class Revisions:
         return found or ""
 
     async def look(self) -> str | None:
-        """The connection whose configuration was sealed last, and opens; None where none is sealed.
+        """A connection whose configuration was sealed of late, and opens; None where none is sealed.
 
-        Raises Misconfigured when it does not open, Unavailable.
+        Raises Misconfigured when none of the newest opens, Unavailable. One alone that does not is
+        that connection's misfortune: a key was lost, and it must not keep the others from working.
         """
-        newest = await self._database.fetchrow(_NEWEST_SEALED)
-        if newest is None:
-            return None
-        try:
-            await self.get(*newest)
-        except Unsealable:
+        newest = await self._database.fetch(_NEWEST_SEALED)
+        opened, closed = [], []
+        for connection_id, revision in newest:
+            try:
+                await self.get(connection_id, revision)
+                opened.append(connection_id)
+            except Unsealable:
+                closed.append(connection_id)
+        if closed and not opened:
             raise Misconfigured(
-                f"TRICKLE_KEY_RING does not open the configuration of {newest[0]}: auth has"
-                " another ring"
-            ) from None
-        return str(newest[0])
+                f"TRICKLE_KEY_RING does not open the configuration of {closed[0]}, nor any other:"
+                " auth has another ring"
+            )
+        for connection_id in closed:
+            log.warning(
+                "configuration.not_opened",
+                connection_id=connection_id,
+                next="its scripts fail until its configuration is written again",
+            )
+        return opened[0] if opened else None
 
     async def get(self, connection_id: str, revision: str) -> Bundle | None:
         """The bundle, or None if there is no such revision.

@@ -129,6 +129,29 @@ async def test_a_worker_with_another_ring_than_auth_does_not_start(
     assert "ok      key ring: opens the configuration of con_" in fits
 
 
+async def test_a_lost_key_of_one_connection_keeps_no_worker_from_the_others(
+    database_url: str, amqp_url: str
+) -> None:
+    lost, ring = KeyRing.generate("gone"), KeyRing.generate("here")
+    async with opened(database_url, TRICKLE_KEY_RING=ring) as site:
+        await site.connect("well")
+        other = (await site.connect("lost"))["id"]
+        sealed = KeyRing.parse(lost).seal_at_rest("x", b"x").model_dump_json()
+        await site.database.execute(
+            "UPDATE connection_revisions SET configuration = jsonb_build_object('X', $2::jsonb)"
+            " WHERE connection_id = $1",
+            *(other, sealed),
+        )
+
+    _, found, told = await _command(
+        database_url, ring, "check", module="services.script_worker", AMQP_URL=amqp_url
+    )
+
+    assert "ok      key ring: opens the configuration of con_" in found
+    assert "configuration.not_opened" in told
+    assert other in told
+
+
 async def test_a_wrong_password_is_told_by_user_and_setting(
     database_url: str, amqp_url: str
 ) -> None:
