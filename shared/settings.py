@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import timedelta
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar
 from urllib.parse import urlsplit
@@ -22,6 +23,44 @@ from shared.errors import Misconfigured
 from shared.sealing import KeyRing
 
 PREFIX: Final = "TRICKLE_"
+OF_ONE_SERVICE: Final = frozenset(
+    PREFIX + name
+    for name in (
+        "BLANKS",
+        "CONCURRENCY",
+        "DATABASE_POOL",
+        "EGRESS_ALLOW",
+        "EGRESS_DEFAULT",
+        "EGRESS_PORTS",
+        "EGRESS_REFUSE",
+        "EGRESS_TO_OWN_DATABASE",
+        "FAILURES_PER_ADDRESS",
+        "HASH_THREADS",
+        "HOST",
+        "ISOLATION_REQUIRED",
+        "ISSUER",
+        "MAIL_FOLDER",
+        "MAIL_FROM",
+        "MAX_IN_FLIGHT_PER_CONNECTION",
+        "MAX_PROCESSES",
+        "MEMORY_PER_PROCESS",
+        "MODULES",
+        "NODE",
+        "OWN_QUEUES",
+        "PORT",
+        "PROCESSES_PER_CONNECTION",
+        "RESETS_PER_ADDRESS",
+        "SHUTDOWN_DELAY",
+        "SIGN_UPS_PER_ADDRESS",
+        "SMTP_URL",
+        "TENANT",
+        "TRUSTED_PROXIES",
+        "UNLIMITED_ADDRESSES",
+        "WORKER_GRACE",
+    )
+)
+"""What one service has and the other does not: both may be given the same environment."""
+
 _HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^:\[\]]*)(:\d{1,5})?\Z")
 
 
@@ -187,13 +226,24 @@ def _secrets_folder() -> Path | None:
     return Path(given)
 
 
-def unknown_names(kind: type[ServiceSettings]) -> list[str]:
-    """Variables, and files of secrets, with our prefix that mean nothing: misspelt, or outdated."""
-    known = {env_name(kind, (name,)) for name in kind.model_fields}
+def unknown_names(kind: type[ServiceSettings]) -> dict[str, str]:
+    """Variables, and files of secrets, with our prefix that mean nothing: misspelt, or outdated.
+
+    Each with what to say of it. The other service's are known, and pass in silence.
+    """
+    known = OF_ONE_SERVICE | {env_name(kind, (name,)) for name in kind.model_fields}
     folder = _secrets_folder()
     files = {file.name for file in folder.iterdir()} if folder else set()
     given = files | set(os.environ)
-    return sorted(name for name in given if name.startswith(PREFIX) and name not in known)
+    unknown = sorted(name for name in given if name.startswith(PREFIX) and name not in known)
+    return {name: _ignored(name, known) for name in unknown}
+
+
+def _ignored(name: str, known: Iterable[str]) -> str:
+    """Compared without the prefix, by which all names would resemble each other."""
+    words = [other.removeprefix(PREFIX) for other in known if other.startswith(PREFIX)]
+    close = get_close_matches(name.removeprefix(PREFIX), words, n=1, cutoff=0.8)
+    return f"it is ignored: is {PREFIX}{close[0]} meant?" if close else "it is ignored"
 
 
 def _values(kind: type[ServiceSettings], environment: Mapping[str, str]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Awaitable, Callable
 from functools import partial
+from pathlib import Path
 
 import structlog
 
@@ -14,6 +15,7 @@ from services.auth.check import check
 from services.auth.migrate import migrate
 from services.auth.operating import (
     init,
+    keep_ring,
     new_key_ring,
     promoted_ring,
     reseal_all,
@@ -53,6 +55,12 @@ def main() -> int:
     ring.add_argument(
         "--id", default="", help="the fresh key's id; default: the first free of k1, k2, …"
     )
+    ring.add_argument(
+        "--output",
+        type=Path,
+        help="a file to write the ring to, whole or not at all, where the one in force may stand;"
+        " default: standard output",
+    )
     commands.add_parser("reseal", help="seal what is stored under the ring's current key")
     integrator_commands.add_arguments(commands)
     arguments = parser.parse_args()
@@ -61,12 +69,11 @@ def main() -> int:
 
 async def _main(arguments: argparse.Namespace) -> int:
     if arguments.command == "key-ring" and arguments.what == "new":
-        print(new_key_ring(arguments.id or "k1"))  # noqa: T201 - a command for a person
-        return 0
+        return _hand_over(new_key_ring(arguments.id or "k1"), arguments.output)
     settings = read_settings(AuthSettings)
     configure_logging(settings.log_level, settings.log_format)
-    for name in unknown_names(AuthSettings):
-        log.warning("setting.unknown", name=name, next="it is ignored")
+    for name, remark in unknown_names(AuthSettings).items():
+        log.warning("setting.unknown", name=name, next=remark)
     commands: dict[str, Callable[[AuthSettings], Awaitable[int]]] = {
         "check": check,
         "migrate": _migrate,
@@ -89,7 +96,14 @@ async def _next_ring(settings: AuthSettings, *, arguments: argparse.Namespace) -
     following = (
         ring_with_another(ring, arguments.id) if arguments.what == "add" else promoted_ring(ring)
     )
-    print(following)  # noqa: T201 - a command for a person
+    return _hand_over(following, arguments.output)
+
+
+def _hand_over(ring: str, output: Path | None) -> int:
+    if output is None:
+        print(ring)  # noqa: T201 - a command for a person
+    else:
+        keep_ring(ring, output)
     return 0
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+from pathlib import Path
+from tempfile import mkstemp
 from typing import Final
 
 from services.auth.bootstrap import create_management_client
@@ -46,6 +49,40 @@ def promoted_ring(ring: str) -> str:
     """
     *others, last = ring.strip().split(",")
     return ",".join([last, *others])
+
+
+def keep_ring(ring: str, path: Path) -> None:
+    """Write the ring to a file, whole or not at all. Whoever may read a file of that name still may.
+
+    Raises Misconfigured when the file holds what the ring lacks, or can't be written.
+    """
+    file = path.resolve()  # a link stays one
+    try:
+        before = file.stat() if file.exists() else None
+        if before and not _entries(file.read_text(errors="replace")) <= _entries(ring):
+            raise Misconfigured(
+                f"{path} holds something that would be lost: nothing is written. A new ring needs a"
+                " new file; for another key TRICKLE_KEY_RING must be the ring in that file"
+            )
+        descriptor, name = mkstemp(dir=file.parent, prefix=f".{file.name}.")
+        fresh = Path(name)
+        try:
+            with os.fdopen(descriptor, "w") as written:
+                if before:
+                    os.fchown(descriptor, before.st_uid, before.st_gid)
+                    os.fchmod(descriptor, before.st_mode & 0o777)
+                written.write(f"{ring}\n")
+                written.flush()
+                os.fsync(descriptor)
+            fresh.replace(file)
+        finally:
+            fresh.unlink(missing_ok=True)  # there is none once it has become the file
+    except OSError as error:
+        raise Misconfigured(f"{path} can't be written: {error.strerror}") from None
+
+
+def _entries(ring: str) -> set[str]:
+    return {entry for part in ring.split(",") if (entry := part.strip())}
 
 
 async def init(settings: AuthSettings, *, another: bool = False) -> int:

@@ -38,8 +38,8 @@ def main() -> int:
 async def _main(command: str) -> int:
     settings = read_settings(WorkerSettings)
     configure_logging(settings.log_level, settings.log_format)
-    for name in unknown_names(WorkerSettings):
-        log.warning("setting.unknown", name=name, next="it is ignored")
+    for name, remark in unknown_names(WorkerSettings).items():
+        log.warning("setting.unknown", name=name, next=remark)
     return await (check if command == "check" else serve)(settings)
 
 

@@ -50,6 +50,10 @@ async def _command(
     return int(process.returncode or 0), out.decode(), err.decode()
 
 
+def _names(folder: Path) -> set[str]:
+    return {found.name for found in folder.iterdir()}
+
+
 async def test_the_first_start_makes_what_is_needed_and_is_safe_to_repeat(
     empty_database_url: str,
 ) -> None:
@@ -205,6 +209,41 @@ async def test_a_fresh_key_opens_everywhere_before_it_seals_anywhere() -> None:
             assert b"secret" == KeyRing.parse(opener).open_at_rest("here", sealed)
     with pytest.raises(Misconfigured, match="repeats an id"):
         ring_with_another(old, "k1")
+
+
+async def test_the_next_ring_takes_the_place_of_the_one_in_force(tmp_path: Path) -> None:
+    """In its file, which no key is lost from: not by a failure, nor by an environment of yesterday."""
+    file, link = tmp_path / "key-ring", tmp_path / "link"
+    link.symlink_to(file)
+    command = partial(_command, "postgresql://u@db/x")
+    write = "--output", str(link)
+
+    made, _, _ = await command("", "key-ring", "new", *write)
+    old = file.read_text().strip()
+    file.chmod(0o640)
+    added, _, _ = await command(old, "key-ring", "add", *write)
+    both = file.read_text().strip()
+    stale, printed, told = await command(old, "key-ring", "promote", *write)
+    new, _, _ = await command("", "key-ring", "new", *write)
+    kept = file.read_text().strip()
+    promoted, _, _ = await command(both, "key-ring", "promote", *write)
+
+    assert (0, 0, 78, 78, 0) == (made, added, stale, new, promoted)
+    assert (f"{old},", both) == (both[: len(old) + 1], kept)
+    assert "holds something that would be lost: nothing is written" in told
+    assert "" == printed
+    assert f"{promoted_ring(both)}\n" == file.read_text()
+    assert 0o640 == file.stat().st_mode & 0o777
+    assert {"key-ring", "link"} == _names(tmp_path)
+
+
+async def test_a_ring_that_can_not_be_written_is_told(tmp_path: Path) -> None:
+    code, _, told = await _command(
+        "", "", "key-ring", "new", "--output", str(tmp_path / "none" / "key-ring")
+    )
+
+    assert 78 == code
+    assert "none/key-ring can't be written: No such file or directory" in told
 
 
 async def test_after_a_rotation_nothing_needs_the_old_key(database_url: str) -> None:

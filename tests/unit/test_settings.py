@@ -11,7 +11,13 @@ from services.auth.settings import AuthSettings
 from services.script_worker.settings import WorkerSettings
 from shared.errors import Misconfigured
 from shared.sealing import KeyRing
-from shared.settings import env_name, read_settings, unknown_names
+from shared.settings import (
+    OF_ONE_SERVICE,
+    ServiceSettings,
+    env_name,
+    read_settings,
+    unknown_names,
+)
 
 GOOD = {
     "DATABASE_URL": "postgresql://u:hunter2@db/x",
@@ -50,7 +56,7 @@ def test_secrets_come_as_files_and_a_variable_wins_over_one(
 
     assert GOOD["DATABASE_URL"] == settings.database_dsn
     assert "error" == settings.log_level
-    assert [] == unknown_names(AuthSettings)
+    assert {} == unknown_names(AuthSettings)
 
 
 def test_a_missing_folder_of_secrets_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,7 +104,9 @@ def test_names_that_mean_nothing_are_found(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("TRICKLE_CONCURENCY", "4")
     monkeypatch.setenv("TRICKLE_CONCURRENCY", "4")
 
-    assert ["TRICKLE_CONCURENCY"] == unknown_names(WorkerSettings)
+    assert {"TRICKLE_CONCURENCY": "it is ignored: is TRICKLE_CONCURRENCY meant?"} == unknown_names(
+        WorkerSettings
+    )
 
 
 def test_files_of_secrets_that_mean_nothing_are_found(
@@ -108,7 +116,29 @@ def test_files_of_secrets_that_mean_nothing_are_found(
         (tmp_path / name).touch()
     monkeypatch.setenv("TRICKLE_SECRETS_DIR", str(tmp_path))
 
-    assert ["TRICKLE_KEY_RNG"] == unknown_names(WorkerSettings)
+    assert ["TRICKLE_KEY_RNG"] == list(unknown_names(WorkerSettings))
+
+
+def test_one_environment_does_for_both_services(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in OF_ONE_SERVICE | {"TRICKLE_ISUER", "TRICKLE_SOMETHING_ELSE"}:
+        monkeypatch.setenv(name, "x")
+    remarks = {
+        "TRICKLE_ISUER": "it is ignored: is TRICKLE_ISSUER meant?",
+        "TRICKLE_SOMETHING_ELSE": "it is ignored",
+    }
+
+    assert remarks == unknown_names(WorkerSettings)
+    assert remarks == unknown_names(AuthSettings)
+
+
+def test_what_is_said_to_be_of_one_service_is() -> None:
+    auth, worker, both = (
+        {env_name(kind, (name,)) for name in kind.model_fields}
+        for kind in (AuthSettings, WorkerSettings, ServiceSettings)
+    )
+
+    assert auth & worker == both
+    assert auth ^ worker == OF_ONE_SERVICE
 
 
 def test_a_broker_is_asked_for_when_it_is_needed() -> None:
