@@ -143,6 +143,7 @@ class PrivateRabbitMQ:
             "PATH": f"{installation.erlang_bin}:{os.environ.get('PATH', os.defpath)}",  # noqa: TID251
             "HOME": str(home),
             "LANG": "C.UTF-8",
+            "ERL_CRASH_DUMP_BYTES": "0",  # it would be left where we run, with what memory held
             "ERL_EPMD_PORT": str(self._epmd_port),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
             "RABBITMQ_NODENAME": f"t{self.port}@localhost",

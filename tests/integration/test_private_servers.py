@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,8 @@ import asyncpg
 import pytest
 
 from services.standalone.embedded_postgres import EmbeddedPostgres
+from services.standalone.private_rabbitmq import PrivateRabbitMQ
+from shared.errors import Unavailable
 from tests import servers
 
 OWNER = """
@@ -46,6 +49,23 @@ def test_a_server_and_its_data_go_with_an_owner_that_is_killed(how: signal.Signa
 
     assert until(lambda: not Path(f"/proc/{pid}").exists())
     assert until(lambda: not Path(home).exists())
+
+
+def test_a_broker_that_does_not_start_leaves_its_reason_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+
+    with (
+        pytest.raises(
+            Unavailable, match=r"(?s)RabbitMQ did not start: .*failed_to_prepare_configuration"
+        ),
+        PrivateRabbitMQ(configuration="no.such.setting = 1"),
+    ):
+        pass
+
+    assert [] == list(tmp_path.iterdir())
 
 
 async def test_what_was_committed_survives_a_crash_of_the_server() -> None:
