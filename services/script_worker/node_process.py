@@ -12,22 +12,22 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import resource
 import secrets
-import signal
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from enum import Enum, IntEnum, auto
+from enum import Enum, auto
 from typing import Any, Final, cast
 
 import structlog
 
 from services.script_worker import frames
-from services.script_worker.accounting import busy_nanoseconds, data_used
+from services.script_worker.accounting import data_used
 from services.script_worker.bundle import Bundle
+from services.script_worker.deadline import Deadline
+from services.script_worker.death import Death
 from services.script_worker.frames import (
     BindError,
     Bound,
@@ -60,26 +60,11 @@ from shared.contracts import (
 log = structlog.get_logger(__name__)
 
 TIME_LIMIT_MESSAGE: Final = "Request to Webtask exceeded allowed execution time"  # C§3.3
-MARK_BEFORE_DEADLINE: Final = 0.2
-"""Seconds before the deadline at which the on-CPU time is noted: what the script does then is
-what it will be doing at the deadline, and the noting is off every other call's path."""
 INQUEST_WITHIN: Final = 0.05
 """Seconds that a death may take to tell its exit status and its last words."""
 FRAMES_FLOOD_BYTES: Final = 16 * MIB
-THREAD_MIB: Final = 530
-"""What each thread of Node's reserves; nearly all of it is never touched, and counts all the same."""
-_OUT_OF_MEMORY: Final = re.compile(
-    rb"heap out of memory|Fatal (?:process|JavaScript) out of memory|std::bad_alloc", re.IGNORECASE
-)
 _MAX_LATE: Final = 16
 """Broken rules told of one call, and of one process between calls: each is a line in a log."""
-
-
-class HarnessExit(IntEnum):
-    """Exit codes of the harness itself; the table stands in `harness/main.mjs`."""
-
-    CLOSED = 0
-    PROTOCOL = 70
 
 
 class State(Enum):
@@ -126,8 +111,8 @@ class NodeProcess(asyncio.Protocol):
         self._answering: asyncio.Future[Answer] | None = None
         self._answer = Answer()
         self._id: str | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._mark: tuple[int, float] | None = None
+        self._deadline = Deadline(self._expired)
+        self._grace: asyncio.TimerHandle | None = None
         self._heard = 0
         self._told_late = 0
         self._asked_to_exit: int | None = None
@@ -264,7 +249,7 @@ class NodeProcess(asyncio.Protocol):
             self.kill(reason)
             return
         self.state = State.DYING
-        self._timer = self._loop.call_later(grace, self.kill, reason)
+        self._grace = self._loop.call_later(grace, self.kill, reason)
 
     def last_words(self) -> str:
         """The end of what it wrote to stdout and stderr; not yet redacted."""
@@ -283,7 +268,7 @@ class NodeProcess(asyncio.Protocol):
         self._heard = 0
         self._output.begin()
         self._answering = self._loop.create_future()
-        self._arm(deadline)
+        self._deadline.arm(deadline, self.pid)
         self._transport.write(data)
         try:
             return await self._answering
@@ -306,6 +291,9 @@ class NodeProcess(asyncio.Protocol):
             self.state = State.BOUND
         self._answering.set_result(self._answer)
 
+    def _expired(self, cause: Detail) -> None:
+        self._fail(cause, TIME_LIMIT_MESSAGE)
+
     def _fail(self, detail: Detail, message: str) -> None:
         """Kill it, and say why at once: nobody waits for a process to be reaped."""
         self.kill(DOOM[detail])
@@ -313,36 +301,12 @@ class NodeProcess(asyncio.Protocol):
             self._changed(self)
         self._settle(None, Failed.of(detail, message))
 
-    # -- time ---------------------------------------------------------------------------------
-
-    def _arm(self, deadline: float) -> None:
-        left = max(0.0, deadline - self._loop.time())
-        early = min(MARK_BEFORE_DEADLINE, left / 2)
-        self._mark = None
-        self._timer = self._loop.call_at(deadline - early, self._take_mark, deadline)
-
-    def _take_mark(self, deadline: float) -> None:
-        self._mark = (busy_nanoseconds(self.pid), self._loop.time())
-        self._timer = self._loop.call_at(deadline, self._expire)
-
-    def _expire(self) -> None:
-        self._timer = None
-        cause = Detail.WAITING
-        if self._mark is not None:
-            busy, since = self._mark
-            elapsed = (self._loop.time() - since) * 1e9
-            # On-CPU plus waiting-for-a-CPU: under contention on-CPU alone would look idle.
-            if busy_nanoseconds(self.pid) - busy > elapsed / 2:
-                cause = Detail.CPU_BOUND
-        self._fail(cause, TIME_LIMIT_MESSAGE)
-
     def _clear_timers(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if self._inquest is not None:
-            self._inquest.cancel()
-            self._inquest = None
+        self._deadline.disarm()
+        for timer in (self._grace, self._inquest):
+            if timer is not None:
+                timer.cancel()
+        self._grace = self._inquest = None
 
     # -- what it says -------------------------------------------------------------------------
 
@@ -506,19 +470,14 @@ class NodeProcess(asyncio.Protocol):
         self._settle(None, failure)
 
     def _death(self) -> Failed:
-        if self._asked_to_exit is not None:
-            return Failed.of(
-                Detail.PROCESS_EXIT, f"the script called process.exit({self._asked_to_exit})"
-            )
-        if _OUT_OF_MEMORY.search(self._output.tail):
-            heap, data = self._command.heap_mib, self._command.data_bytes >> 20
-            return Failed.of(
-                Detail.HEAP_EXHAUSTED,
-                f"the script ran out of memory (heap limit {heap} MiB; {data} MiB in all, and"
-                f" a worker thread alone takes {THREAD_MIB})",
-            )
-        end = _end(self.gone.done(), self._exit_code)
-        return Failed.of(Detail.PROCESS_DIED, _joined(end, self.last_words()))
+        death = Death(
+            asked_to_exit=self._asked_to_exit,
+            reaped=self.gone.done(),
+            exit_code=self._exit_code,
+            output=self._output.tail,
+            last_words=self.last_words(),
+        )
+        return death.failure(self._command)
 
 
 def _ignore(_: Broken | Connect) -> None:
@@ -526,25 +485,5 @@ def _ignore(_: Broken | Connect) -> None:
 
 
 def _fault_message(frame: Fault) -> str:
-    return _joined(frame.kind, frame.error.message or frame.error.name or "")
-
-
-def _joined(*parts: str) -> str:
-    return ": ".join(part for part in parts if part)
-
-
-def _end(reaped: bool, code: int | None) -> str:
-    if not reaped:
-        return "the process closed its control channel"
-    if code is None:
-        return "the launcher was lost"
-    if code < 0:
-        return f"the process died by {_signal_name(-code)}"
-    return f"the process ended with code {code}"
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
+    said = frame.error.message or frame.error.name
+    return ": ".join(part for part in (frame.kind, said) if part)

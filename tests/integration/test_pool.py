@@ -17,7 +17,6 @@ import pytest
 
 from services.script_worker.bundle import Bundle
 from services.script_worker.node_command import NodeCommand
-from services.script_worker.node_process import HarnessExit
 from services.script_worker.pool import Pool, PoolLimits
 from services.script_worker.pool_events import LateViolation, Leased, PoolEvent, Retired
 from services.script_worker.retiring import RetireReason
@@ -542,14 +541,6 @@ async def test_many_calls_of_many_connections_all_get_their_own_answer() -> None
         assert [f"pw-{number}" for number in range(150)] == [call.result() for call in calls]
         assert caller.sources.count("warm") > 50
         assert sum(caller.pool.states().values()) <= 5
-
-
-def test_the_exit_codes_are_those_of_the_harness() -> None:
-    table = COMMAND.harness.read_text()
-
-    for code in HarnessExit:
-        assert f"{code.name}: {code.value}" in table
-    assert len(HarnessExit) == table.partition("EXIT_CODES = ")[2].partition("}")[0].count(":")
 
 
 async def test_a_leftover_of_an_earlier_call_says_no_password_either() -> None:

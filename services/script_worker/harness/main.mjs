@@ -2,7 +2,7 @@
 /**
  * A runner: binds one connection revision, then runs its scripts, one invocation at a time.
  *
- * Exit codes, mirrored by `HarnessExit` in `node_process.py`:
+ * Exit codes:
  *    0  CLOSED    the worker closed the channel
  *   70  PROTOCOL  the worker said something we can't read
  */
