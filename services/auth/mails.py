@@ -59,11 +59,24 @@ class Mails:
         self._said = False
 
     async def write(
-        self, session: Session, recipient: str, template: Template, variables: Mapping[str, Any]
+        self,
+        session: Session,
+        recipient: str,
+        template: Template,
+        *,
+        url: str,
+        application: str | None,
+        until: datetime,
     ) -> None:
-        """Put a mail into the outbox, inside the caller's transaction."""
+        """Put a mail with a link into the outbox, inside the caller's transaction."""
+        variables = {
+            "email": recipient,
+            "url": url,
+            "application": application or "",
+            "until": f"{until:%Y-%m-%d %H:%M} UTC",
+        }
         place = str(uuid4())
-        sealed = self._ring.seal_at_rest(places.mail(place), json.dumps(dict(variables)).encode())
+        sealed = self._ring.seal_at_rest(places.mail(place), json.dumps(variables).encode())
         await session.execute(
             "INSERT INTO mails (recipient, template, sealed_body) VALUES ($1, $2, $3)",
             recipient,

@@ -60,6 +60,11 @@ class Problem:
         return self.message if self.message is not None else str(self.description)
 
     @property
+    def rules(self) -> list[str] | None:
+        """The rules of the password policy, for a page."""
+        return None if self.policy is None else self.policy.replace("*", "").splitlines()
+
+    @property
     def for_log(self) -> str:
         """What the tenant log says."""
         return self.log or self.text

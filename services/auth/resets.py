@@ -84,15 +84,14 @@ class Resets:
                 profile=None if user is not None else profile,
                 settings={"client_id": caller.client_id},
             )
-            until = self._its.database.now() + DEFAULT_TTL
-            variables = {
-                "email": somebody.email,
-                "url": link,
-                "application": connection.display_name or "",
-                "until": f"{until:%Y-%m-%d %H:%M} UTC",
-            }
-            # To the address that the store has, never to the one that was typed.
-            await self._its.mails.write(session, somebody.email, "reset_password", variables)
+            await self._its.mails.write(
+                session,
+                somebody.email,  # the address that the store has, never the one that was typed
+                "reset_password",
+                url=link,
+                application=connection.display_name,
+                until=self._its.database.now() + DEFAULT_TTL,
+            )
         return somebody.user_id
 
     async def _whose(

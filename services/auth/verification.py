@@ -43,14 +43,14 @@ class Verifications:
             user_id=profile.user_id,
             settings={"client_id": caller.client_id},
         )
-        until = self._its.database.now() + DEFAULT_TTL
-        variables = {
-            "email": profile.email,
-            "url": link,
-            "application": connection.display_name or "",
-            "until": f"{until:%Y-%m-%d %H:%M} UTC",
-        }
-        await self._its.mails.write(session, profile.email, "verify_email", variables)
+        await self._its.mails.write(
+            session,
+            profile.email,
+            "verify_email",
+            url=link,
+            application=connection.display_name,
+            until=self._its.database.now() + DEFAULT_TTL,
+        )
 
     async def send(self, connection: Connection, user: User, caller: Caller) -> None:
         """Send the mail again. Raises FlowEnded for a user without an address."""

@@ -39,6 +39,10 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
 }
 
 
+class UsageError(Exception):
+    """The command line, or a file it names, can't be used."""
+
+
 class Parser(argparse.ArgumentParser):
     """An argument parser whose usage errors end with 64."""
 

@@ -28,7 +28,7 @@ from services.script_worker.pool import Pool, PoolLimits
 from services.script_worker.pool_events import LateViolation, PoolEvent
 from services.script_worker.runs import Run
 from services.script_worker.verdicts import Value
-from services.standalone.cli import USAGE_ERROR, Parser
+from services.standalone.cli import USAGE_ERROR, Parser, UsageError
 from shared.contracts import Action, Denied, Failed, Violation
 
 ARGUMENTS: Final = {
@@ -45,10 +45,6 @@ LATE_WITHIN: Final = 0.05
 """Seconds for a script to break a rule after its callback, before the verdict is printed."""
 SUCCEEDED, DENIED, FAILED = 0, 1, 2
 _CONFIGURATION: Final = TypeAdapter(dict[str, str])
-
-
-class UsageError(Exception):
-    """The command line, or a file it names, can't be used."""
 
 
 @dataclass(frozen=True, slots=True)

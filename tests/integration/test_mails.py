@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
@@ -20,12 +20,6 @@ from shared.database import Database, open_database
 from shared.sealing import KeyRing
 
 LINK = "https://auth.example/u/reset-password?ticket=s3cret-ticket#"
-VARIABLES = {
-    "email": "ada@example.com",
-    "url": LINK,
-    "application": "Shop & Co",
-    "until": "2026-01-01 00:00 UTC",
-}
 
 
 class Server:
@@ -90,7 +84,14 @@ def outbox(database: Database, url: str | None) -> Mails:
 
 async def put(mails: Mails, database: Database, recipient: str = "ada@example.com") -> None:
     async with database.transaction() as session:
-        await mails.write(session, recipient, "reset_password", VARIABLES)
+        await mails.write(
+            session,
+            recipient,
+            "reset_password",
+            url=LINK,
+            application="Shop & Co",
+            until=datetime(2026, 1, 1, tzinfo=UTC),
+        )
 
 
 async def later(database: Database) -> None:

@@ -12,6 +12,7 @@ from services.auth.http import (
     dbconnections,
     discovery,
     health,
+    hosted_login,
     management,
     oauth,
     openapi,
@@ -76,9 +77,9 @@ _AUTHENTICATION: Final = [
 ]
 _GETS: Final = {
     "/authorize": authorize.authorize,
-    "/u/login": authorize.login_page,
-    "/u/signup": authorize.signup_page,
-    "/u/forgot-password": authorize.forgot_page,
+    "/u/login": hosted_login.login_page,
+    "/u/signup": hosted_login.signup_page,
+    "/u/forgot-password": hosted_login.forgot_page,
     "/u/reset-password": ticket_pages.reset_page,
     "/u/email-verification": ticket_pages.verify_page,
     "/u/style.css": pages.style,
@@ -86,9 +87,9 @@ _GETS: Final = {
     "/oidc/logout": authorize.logout,
 }
 _POSTS: Final = {
-    "/u/login": authorize.log_in,
-    "/u/signup": authorize.sign_up,
-    "/u/forgot-password": authorize.forgot,
+    "/u/login": hosted_login.log_in,
+    "/u/signup": hosted_login.sign_up,
+    "/u/forgot-password": hosted_login.forgot,
     "/u/reset-password": ticket_pages.reset,
     "/u/email-verification": ticket_pages.verify,
 }

@@ -67,9 +67,8 @@ def _refused(ticket: Ticket, text: str, problem: Problem) -> Response:
         return _expired()
     if problem.from_sandbox and ticket.result_url is not None:
         return redirect(ticket.result_url, _result(ticket, problem.text, success=False))
-    lines = None if problem.policy is None else problem.policy.replace("*", "").splitlines()
     said = _LATER if problem.from_sandbox and problem.name == "Error" else problem.text
-    return _reset_form(ticket, text, status=400, problem=said, rules=lines)
+    return _reset_form(ticket, text, status=400, problem=said, rules=problem.rules)
 
 
 async def verify_page(http_request: Request) -> Response:

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from services.auth.connection_options import MAX_SCRIPT_BYTES
 from services.script_worker.node_command import NodeCommand, node_of_the_wheel
-from services.standalone.cli import USAGE_ERROR, Parser
+from services.standalone.cli import USAGE_ERROR, Parser, UsageError
 from services.standalone.lint.rules import ORDER, RULES, Severity
 from shared.contracts import Action
 
@@ -44,10 +44,6 @@ class Finding(BaseModel):
     def severity(self) -> Severity:
         """How bad it is."""
         return RULES[self.rule].severity
-
-
-class UsageError(Exception):
-    """The command line, or a file it names, can't be used."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,13 +14,11 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 
+from services.standalone.cli import UsageError
+
 CLIENT_ID: Final = "TRICKLE_MANAGEMENT_CLIENT_ID"
 CLIENT_SECRET: Final = "TRICKLE_MANAGEMENT_CLIENT_SECRET"  # noqa: S105 - a variable's name
 _MAX_BYTES: Final = 64 * 1024
-
-
-class UsageError(Exception):
-    """The command line, or a file it names, can't be used."""
 
 
 @dataclass(frozen=True, slots=True)

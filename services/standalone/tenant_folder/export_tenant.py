@@ -11,10 +11,9 @@ import json
 import sys
 from pathlib import Path
 
-from services.standalone.cli import USAGE_ERROR, Parser
+from services.standalone.cli import USAGE_ERROR, Parser, UsageError
 from services.standalone.tenant_folder.access import (
     Access,
-    UsageError,
     add_arguments,
     read_access,
 )

@@ -14,10 +14,9 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
-from services.standalone.cli import USAGE_ERROR, Parser
+from services.standalone.cli import USAGE_ERROR, Parser, UsageError
 from services.standalone.tenant_folder.access import (
     Access,
-    UsageError,
     add_arguments,
     read_access,
 )
