@@ -9,6 +9,7 @@ import pytest
 
 from services.standalone.http_client import Answer
 from services.standalone.tenant_folder.applying import HalfDone, apply
+from services.standalone.tenant_folder.comparing import merged_options
 from services.standalone.tenant_folder.exporting import export
 from services.standalone.tenant_folder.keywords import Keywords
 from services.standalone.tenant_folder.management_api import Refused, Snapshot
@@ -21,12 +22,8 @@ from services.standalone.tenant_folder.model import (
     TenantEntry,
     Unusable,
 )
-from services.standalone.tenant_folder.planning import (
-    Choices,
-    Plan,
-    make_plan,
-    merged_options,
-)
+from services.standalone.tenant_folder.plan import Plan
+from services.standalone.tenant_folder.planning import Choices, make_plan
 from services.standalone.tenant_folder.rendering import as_text
 
 OURS = {"client_id": "ours", "name": "Management", "app_type": "non_interactive"}

@@ -14,9 +14,10 @@ from typing import Any, Final, Protocol
 from urllib.parse import quote
 
 from services.standalone.http_client import Answer
+from services.standalone.tenant_folder.comparing import merged_options, same
 from services.standalone.tenant_folder.management_api import REVISION
 from services.standalone.tenant_folder.model import Database
-from services.standalone.tenant_folder.planning import Change, Plan, merged_options, same
+from services.standalone.tenant_folder.plan import Change, Plan
 from shared.errors import ServiceError
 
 Say = Callable[[str], None]

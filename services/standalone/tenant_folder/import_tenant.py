@@ -24,7 +24,8 @@ from services.standalone.tenant_folder.applying import Applied, HalfDone, Secret
 from services.standalone.tenant_folder.keywords import Keywords
 from services.standalone.tenant_folder.management_api import ManagementApi
 from services.standalone.tenant_folder.model import ConfigFile, Folder, Unusable
-from services.standalone.tenant_folder.planning import Change, Choices, Plan, make_plan
+from services.standalone.tenant_folder.plan import Change, Plan
+from services.standalone.tenant_folder.planning import Choices, make_plan
 from services.standalone.tenant_folder.reading import read_config, read_folder
 from services.standalone.tenant_folder.rendering import as_json, as_text
 from shared.errors import ServiceError

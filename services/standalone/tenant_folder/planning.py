@@ -1,26 +1,29 @@
 """Compares a folder with a server: what an import would change, in the order it would do it.
 
-Rule 1: pure; nothing here talks to anybody.
-Rule 2: a stored configuration value is write-only, so it can't be compared: it is planned as
-"sent", and neither as a change nor as unchanged.
-Rule 3: options that the folder does not name stay as they are (C§6.4); `customScripts` and
-`configuration` are replaced as a whole.
+Pure; nothing here talks to anybody.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from difflib import unified_diff
-from typing import Any, Final, Literal
+from dataclasses import dataclass
+from typing import Any, Final
 
+from services.standalone.tenant_folder.comparing import (
+    changed_configuration,
+    changed_options,
+    changed_scripts,
+    differing,
+    merged_options,
+    plain,
+    same,
+    told,
+)
 from services.standalone.tenant_folder.keywords import Keywords
 from services.standalone.tenant_folder.management_api import Snapshot
 from services.standalone.tenant_folder.model import Client, Database, Folder, TenantEntry, Unusable
+from services.standalone.tenant_folder.plan import Change, ConfigurationChange, Kind, Plan
 
-Verb = Literal["create", "update", "unchanged", "delete"]
-Kind = Literal["client", "connection", "tenant"]
 TOP_LEVEL: Final = ("display_name", "realms", "is_domain_connection", "metadata")
 _READ_ONLY: Final = {
     "client": {
@@ -48,8 +51,6 @@ _READ_ONLY: Final = {
     "tenant": {"sandbox_versions_available"},
 }
 """Never sent by an update, and not worth a word."""
-_MISSING: Final = object()
-_INVISIBLE: Final = "  (only the value of a keyword differs, or the ends of lines)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,75 +60,6 @@ class Choices:
     ignore_missing_clients: bool = False
     keep_configuration: bool = False
     allow_delete: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class ScriptChange:
-    """One action script; the diff shows keywords and not their values."""
-
-    key: str
-    verb: Verb
-    diff: tuple[str, ...] = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class ConfigurationChange:
-    """Names of configuration values, never the values."""
-
-    added: tuple[str, ...] = ()
-    removed: tuple[str, ...] = ()
-    changed: tuple[str, ...] = ()
-    sent: tuple[str, ...] = ()
-    """Stored and given again: whether they differ can't be known."""
-
-    @property
-    def differs(self) -> bool:
-        """Whether something is certain to change."""
-        return bool(self.added or self.removed or self.changed)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
-    """What happens to one client, connection, or to the tenant's settings."""
-
-    kind: Kind
-    name: str
-    verb: Verb
-    id: str | None = None
-    fields: tuple[str, ...] = ()
-    scripts: tuple[ScriptChange, ...] = ()
-    configuration: ConfigurationChange = ConfigurationChange()
-    clients_on: tuple[str, ...] = ()
-    clients_off: tuple[str, ...] = ()
-    """Names; of a client that the folder can't name, its id."""
-    source: Database | Client | TenantEntry | None = field(default=None, repr=False)
-    body: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    """What is sent; a connection's options are merged anew when it is."""
-
-    @property
-    def writes(self) -> bool:
-        """Whether anything is sent, be it without effect."""
-        return self.verb != "unchanged" or bool(self.configuration.sent)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """All changes in order, and the ids that clients have already."""
-
-    changes: tuple[Change, ...]
-    notices: tuple[str, ...]
-    client_ids: Mapping[str, str]
-    keep_configuration: bool = False
-
-    @property
-    def changed(self) -> tuple[Change, ...]:
-        """What is certain to change."""
-        return tuple(change for change in self.changes if change.verb != "unchanged")
-
-    @property
-    def writes(self) -> tuple[Change, ...]:
-        """What is sent."""
-        return tuple(change for change in self.changes if change.writes)
 
 
 def make_plan(folder: Folder, snapshot: Snapshot, keywords: Keywords, choices: Choices) -> Plan:
@@ -145,37 +77,6 @@ def make_plan(folder: Folder, snapshot: Snapshot, keywords: Keywords, choices: C
         client_ids=planner.ids,
         keep_configuration=choices.keep_configuration,
     )
-
-
-def merged_options(
-    current: Mapping[str, Any], wanted: Mapping[str, Any], *, keep_configuration: bool
-) -> dict[str, Any]:
-    """What a PATCH sends: the server's options with the folder's over them (C§6.4)."""
-    base = dict(current)
-    older = bool(wanted.get("requires_username") or wanted.get("validation"))
-    if wanted.get("attributes") and not older:
-        base.pop("validation", None)
-        base.pop("requires_username", None)
-    elif older and not wanted.get("attributes"):
-        base.pop("attributes", None)
-    merged = {**base, **wanted}
-    if current.get("enable_script_context"):
-        merged["enable_script_context"] = True  # not to be switched off again (C§1.2)
-    if keep_configuration and "configuration" in wanted:
-        stored = current.get("configuration") or {}
-        merged["configuration"] = {
-            name: stored.get(name, value) for name, value in wanted["configuration"].items()
-        }
-    return merged
-
-
-def same(one: Any, other: Any) -> bool:
-    """Whether two JSON values are equal; 1 is not true here."""
-    return _canonical(one) == _canonical(other)
-
-
-def _canonical(value: Any) -> str:
-    return "" if value is _MISSING else json.dumps(value, sort_keys=True)
 
 
 class _Planner:
@@ -213,9 +114,7 @@ class _Planner:
                 source=client,
                 body={"name": name, **body},
             )
-        changed = {
-            key: value for key, value in body.items() if not same(value, found.get(key, _MISSING))
-        }
+        changed = differing(found, body)
         if found.get("name") != name:  # the file names its id
             changed["name"] = name
         self.ids[name] = str(found["client_id"])
@@ -227,9 +126,7 @@ class _Planner:
             name=name,
             verb="update" if changed else "unchanged",
             id=str(found["client_id"]),
-            fields=tuple(
-                _shown(key, found.get(key, _MISSING), changed[key]) for key in sorted(changed)
-            ),
+            fields=told(found, changed),
             source=client,
             body=changed,
         )
@@ -257,15 +154,15 @@ class _Planner:
             current, entry.options, keep_configuration=self._choices.keep_configuration
         )
         self._settled(database, current, entry.options)
-        configuration = _configuration(current, merged)
+        configuration = changed_configuration(current, merged)
         self._resolved(database, configuration)
-        scripts = self._scripts(database, current, merged)
+        scripts = changed_scripts(current, merged, database.templates, self._keywords)
         top: dict[str, Any] = {
             key: given[key]
             for key in TOP_LEVEL
             if key in given and (found is None or not same(given[key], found.get(key)))
         }
-        fields = _changed_options(current, merged) if found else tuple(sorted(merged))
+        fields = changed_options(current, merged) if found else tuple(sorted(merged))
         on, off = self._clients(database, found)
         differs = top or fields or scripts or configuration.differs or on or off
         return Change(
@@ -273,7 +170,7 @@ class _Planner:
             name=name,
             verb="create" if found is None else "update" if differs else "unchanged",
             id=found["id"] if found else None,
-            fields=(*sorted(top), *(f"options.{one}" for one in fields if _plain(one))),
+            fields=(*sorted(top), *(f"options.{one}" for one in fields if plain(one))),
             scripts=scripts,
             configuration=configuration,
             clients_on=on,
@@ -297,20 +194,6 @@ class _Planner:
             f"{database.place}: options.configuration.{name}: its keyword has no value"
             for name in sorted(database.unresolved & about)
         ]
-
-    def _scripts(
-        self, database: Database, current: Mapping[str, Any], merged: Mapping[str, Any]
-    ) -> tuple[ScriptChange, ...]:
-        old, new = current.get("customScripts") or {}, merged.get("customScripts") or {}
-        changes = []
-        for key in sorted({*old, *new}):
-            if old.get(key) != new.get(key):
-                verb: Verb = "update" if key in old and key in new else "create"
-                verb = verb if key in new else "delete"
-                template = database.templates.get(key, "") if key in new else ""
-                diff = _diff(key, old.get(key, ""), template, self._keywords)
-                changes.append(ScriptChange(key, verb, diff))
-        return tuple(changes)
 
     def _clients(
         self, database: Database, found: Mapping[str, Any] | None
@@ -359,17 +242,13 @@ class _Planner:
         body = _sendable("tenant", entry.given())
         if isinstance(body.get("flags"), dict):  # first level: the other flags are kept
             body["flags"] = {**(current.get("flags") or {}), **body["flags"]}
-        changed = {
-            key: value for key, value in body.items() if not same(value, current.get(key, _MISSING))
-        }
+        changed = differing(current, body)
         return [
             Change(
                 kind="tenant",
                 name="settings",
                 verb="update" if changed else "unchanged",
-                fields=tuple(
-                    _shown(key, current.get(key, _MISSING), changed[key]) for key in sorted(changed)
-                ),
+                fields=told(current, changed),
                 source=entry,
                 body=changed,
             )
@@ -402,64 +281,3 @@ class _Planner:
 
 def _sendable(kind: Kind, given: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in given.items() if key not in _READ_ONLY[kind]}
-
-
-def _plain(option: str) -> bool:
-    return option not in ("customScripts", "configuration")
-
-
-def _changed_options(current: Mapping[str, Any], merged: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(
-        _shown(key, current.get(key, _MISSING), merged.get(key, _MISSING))
-        for key in sorted({*current, *merged})
-        if _plain(key) and not same(current.get(key, _MISSING), merged.get(key, _MISSING))
-    )
-
-
-def _shown(key: str, old: Any, new: Any) -> str:
-    """A key; with its values where they are too plain to be secrets."""
-    if isinstance(new, bool | int | float) and (
-        old is _MISSING or isinstance(old, bool | int | float)
-    ):
-        before = "" if old is _MISSING else f"{json.dumps(old)} -> "
-        return f"{key}: {before}{json.dumps(new)}"
-    return f"{key}: removed" if new is _MISSING else key
-
-
-def _configuration(current: Mapping[str, Any], merged: Mapping[str, Any]) -> ConfigurationChange:
-    stored, given = current.get("configuration") or {}, merged.get("configuration") or {}
-    both = sorted(name for name in given if name in stored and given[name] != stored[name])
-    # An empty text is stored as it is, so that it can be compared (C§7.4).
-    certain = [name for name in both if "" in (given[name], stored[name])]
-    return ConfigurationChange(
-        added=tuple(sorted(given.keys() - stored.keys())),
-        removed=tuple(sorted(stored.keys() - given.keys())),
-        changed=tuple(certain),
-        sent=tuple(name for name in both if name not in certain),
-    )
-
-
-def _diff(key: str, old: str, template: str, keywords: Keywords) -> tuple[str, ...]:
-    """A unified diff in which keywords stand for their values, on both sides."""
-    before = _hidden(old, template, keywords)
-    lines = unified_diff(
-        before, template.splitlines(), f"server/{key}.js", f"folder/{key}.js", lineterm="", n=3
-    )
-    return tuple(lines) or (_INVISIBLE,)
-
-
-def _hidden(old: str, template: str, keywords: Keywords) -> list[str]:
-    """The stored script's lines; one that is a template's line filled in is shown as that."""
-    filled = keywords.lines(template)
-    shown = []
-    for line in keywords.hide(old).splitlines():
-        match = next(
-            (
-                one
-                for one, pattern in filled.items()
-                if pattern is not None and len(line) < 2000 and pattern.fullmatch(line)
-            ),
-            None,
-        )
-        shown.append(line if match is None else match)
-    return shown

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from services.standalone.tenant_folder.planning import Change, Plan
+from services.standalone.tenant_folder.plan import Change, Plan
 
 _SIGN: Final = {"create": "+", "update": "~", "delete": "-", "unchanged": "="}
 
