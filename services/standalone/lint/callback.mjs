@@ -9,7 +9,7 @@
 import { isFunction, isLoop, methodOf, rootOf, within } from './syntax.mjs';
 
 /** @typedef {import('./script.mjs').Script} Script */
-/** @typedef {import('./script.mjs').Binding} Binding */
+/** @typedef {import('./tree.mjs').Binding} Binding */
 /** @typedef {any} Node */
 
 export const ENDS = /^(end|close|destroy|release|quit|disconnect|unbind|terminate|done)$/;

@@ -172,7 +172,7 @@ function givenBy(/** @type {Script} */ script, /** @type {Node} */ node) {
   );
 }
 
-/** @param {Script} script @param {import('./script.mjs').Binding} binding @param {RegExp} ends */
+/** @param {Script} script @param {import('./tree.mjs').Binding} binding @param {RegExp} ends */
 function isEnded(script, { references }, ends) {
   return references.some((node) => {
     const parent = script.parentOf(node);

@@ -63,8 +63,8 @@ export function* judge(
 
 /** @type {Record<string, (script: Script, known: Known) => Findings>} */
 const RULES = {
-  *'not-a-function'({ main, tree }) {
-    if (main === null) yield [tree, 'no function is declared that could be called'];
+  *'not-a-function'({ main, root }) {
+    if (main === null) yield [root, 'no function is declared that could be called'];
   },
 
   *'argument-count'(script) {

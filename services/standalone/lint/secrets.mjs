@@ -3,7 +3,7 @@
 import { methodOf, placeOf, propertyOf, rootOf } from './syntax.mjs';
 
 /** @typedef {import('./script.mjs').Script} Script */
-/** @typedef {import('./script.mjs').Binding} Binding */
+/** @typedef {import('./tree.mjs').Binding} Binding */
 /** @typedef {any} Node */
 
 /** Where the password stands, or the user who has one. */
