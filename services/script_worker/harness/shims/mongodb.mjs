@@ -1,5 +1,5 @@
 // @ts-check
-import { LEGACY, apply, like, nextTick, toCallback } from './common.mjs';
+import { apply, LEGACY, like, nextTick, toCallback } from './common.mjs';
 
 export const WITH_CALLBACK = {
   MongoClient: 'connect close',

@@ -1,5 +1,5 @@
 // @ts-check
-import { LEGACY, apply, nextTick, toCallback } from './common.mjs';
+import { apply, LEGACY, nextTick, toCallback } from './common.mjs';
 
 const POOL_SIZE = 10; // what pg had until it dropped `connect`
 
