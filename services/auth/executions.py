@@ -78,6 +78,7 @@ class _Pending:
     request: ExecutionRequest
     connection: Connection
     queue: str
+    late: Effect | None
     result: asyncio.Future[ExecutionResult]
 
 
@@ -156,12 +157,12 @@ class Executions:
             )
             opened.note(execution_id=str(request.execution_id))
             loop = asyncio.get_running_loop()
-            pending = _Pending(request, connection, queue, loop.create_future())
+            pending = _Pending(request, connection, queue, late, loop.create_future())
             began = loop.time()
             self._pending[request.execution_id] = pending
             metrics.RPC_IN_FLIGHT.inc()
             try:
-                answer = await self._outcome(pending, late)
+                answer = await self._outcome(pending)
             finally:
                 metrics.RPC_IN_FLIGHT.dec()
                 self._pending.pop(request.execution_id, None)
@@ -200,7 +201,7 @@ class Executions:
             client=client or ClientFacts(),
         )
 
-    async def _outcome(self, pending: _Pending, late: Effect | None) -> Answer:
+    async def _outcome(self, pending: _Pending) -> Answer:
         await self._publish(pending)
         wait = (pending.request.deadline - self._database.now() + MARGIN).total_seconds()
         # A timer of our own: `asyncio.timeout` costs a tenth of all that a request does here.
@@ -208,7 +209,7 @@ class Executions:
         try:
             result = await pending.result
         except TimeoutError:
-            return await self._give_up(pending, late)
+            return await self._give_up(pending)
         finally:
             timer.cancel()
         return self._open(result)
@@ -265,7 +266,7 @@ class Executions:
 
         Raises `refused`; unless it was claimed before that, so that it did get through.
         """
-        row = await self._tombstone(pending.request, Detail.GIVEN_UP)
+        row = await self._last_word(pending)
         if row.attempt == 0:
             raise refused
         if row.result is not None and not pending.result.done():
@@ -300,30 +301,37 @@ class Executions:
         if row.result is not None and not pending.result.done():
             pending.result.set_result(row.result)
 
-    async def _give_up(self, pending: _Pending, late: Effect | None) -> Answer:
+    async def _give_up(self, pending: _Pending) -> Answer:
         """The deadline has passed and no result came: the ledger says what that means."""
         request = pending.request
-        try:
-            row = await self._tombstone(request, Detail.GIVEN_UP)
-        except Unavailable:
-            self._follow_up(request, late)  # it may have been claimed, and decided yet
-            raise
+        row = await self._last_word(pending)
         if row.result is not None:
             return self._open(row.result)
-        self._follow_up(request, late)
+        self._follow_up(pending)
         # Claimed, and nothing is known of it: for the caller it has timed out.
         return Answer(_unrun(request, Detail.WAITING))
+
+    async def _last_word(self, pending: _Pending) -> Row:
+        """The tombstone of what nobody waits for any longer. Raises Unavailable."""
+        try:
+            return await self._tombstone(pending.request, Detail.GIVEN_UP)
+        except Unavailable:
+            self._follow_up(pending)  # it may have been claimed, and succeed yet
+            raise
 
     async def _tombstone(self, request: ExecutionRequest, detail: Detail) -> Row:
         return await self._ledger.decide(_unrun(request, detail), reply_to=request.reply_to)
 
-    def _follow_up(self, request: ExecutionRequest, late: Effect | None) -> None:
+    def _follow_up(self, pending: _Pending) -> None:
+        late = pending.late
         if late is not None and self._followers is not None:
-            self._followers.create_task(self._follow(request, late), name="late outcome")
+            self._followers.create_task(self._follow(pending.request, late), name="late outcome")
 
     async def _follow(self, request: ExecutionRequest, late: Effect) -> None:
         """Wait for the outcome of a claimed execution, and let it have its effect (I5)."""
-        until = asyncio.get_running_loop().time() + LATE.total_seconds()
+        # Who was sent away before the deadline is followed beyond it all the same.
+        left = max(request.deadline - self._database.now(), timedelta(0))
+        until = asyncio.get_running_loop().time() + (left + LATE).total_seconds()
         while asyncio.get_running_loop().time() < until:
             await asyncio.sleep(_LOOK_EVERY.total_seconds())
             try:

@@ -219,12 +219,17 @@ MUTANTS: Final = (
     _mutant(
         "who can't be published again is sent away without a tombstone", "I5",
         Executions._withdraw,
-        "row = await self._tombstone(pending.request, Detail.GIVEN_UP)", "raise refused",
+        "row = await self._last_word(pending)", "raise refused",
     ),
     _mutant(
         "an outcome that comes late has no effect", "I5",
         Executions._follow_up,
         "if late is not None and self._followers is not None:", "if False:",
+    ),
+    _mutant(
+        "who could not ask the ledger is not followed", "I5",
+        Executions._last_word, "self._follow_up(pending)", "pass",
+        scenes.silent_when_it_is_sent,
     ),
     _mutant(
         "an orphan is marked while its replica may still want it", "I8",

@@ -197,6 +197,30 @@ def told_while_its_replica_was_cut_off(loop: VirtualLoop) -> Scene:
     return scene
 
 
+def silent_at_its_deadline(loop: VirtualLoop) -> Scene:
+    """A replica hears neither of its result nor from the ledger until the deadline has passed."""
+    scene = Scene(loop, action=Action.LOGIN, seconds=1.0, budget=3.0)
+
+    def cut() -> None:
+        scene.auths[0].cut(6.0)
+        scene.auths[0].cut_database(6.0)
+
+    scene.once[State.DECIDED] = cut
+    return scene
+
+
+def silent_when_it_is_sent(loop: VirtualLoop) -> Scene:
+    """A replica hears of no confirm, nor from the ledger, while its request is claimed."""
+    scene = Scene(loop, action=Action.LOGIN, seconds=1.0, budget=14.0)
+
+    def cut() -> None:
+        scene.auths[0].cut(6.0)
+        scene.auths[0].cut_database(6.0)
+
+    scene.once[ARRIVED] = cut
+    return scene
+
+
 SCENES: Final[dict[Callable[[VirtualLoop], Scene], str]] = {
     paused_past_the_deadline: "timed_out",
     paused_past_the_lease: "indeterminate",
@@ -204,6 +228,8 @@ SCENES: Final[dict[Callable[[VirtualLoop], Scene], str]] = {
     cut_off_from_the_ledger: "timed_out",
     drained_when_it_arrives: "succeeded",
     told_while_its_replica_was_cut_off: "succeeded",
+    silent_at_its_deadline: "unavailable",
+    silent_when_it_is_sent: "unavailable",
 }
 """With what the first caller is told."""
 

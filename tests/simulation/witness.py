@@ -269,7 +269,9 @@ class Witness(Watcher):
             self.broken(f"I8: {row.execution_id} had an effect without having succeeded")
         if succeeded and call.said == "succeeded" and not effects:
             self.broken(f"I8: caller {call.number} was told of a success without its effect")
-        if succeeded and call.said == "timed_out" and call.process.alive and not effects:
+        # Sent away without an answer, its caller's replica follows it as it does after a time-out.
+        gone = call.said == "timed_out" or (call.said == "unavailable" and call.answer is None)
+        if succeeded and gone and call.process.alive and not effects:
             self.broken(f"I5: the late outcome of {row.execution_id} had no effect")
 
 
