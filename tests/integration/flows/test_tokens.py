@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import KeySet
 
+from services.auth import clients as clients_module
 from services.auth.clients import REALM_GRANT
 from shared.errors import Unavailable
 from tests.integration.flows.town import PASSWORD, Town
@@ -389,32 +391,49 @@ async def test_browsers_are_let_in_from_listed_origins_only(town: Town, page_cli
     assert page_client
 
 
-async def test_a_database_that_is_away_costs_browsers_neither_their_answer_nor_their_origin(
-    town: Town, page_client: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    site, clients = town.site, town.site.auth.state.clients
-
-    async def get(answers: bool) -> httpx.Response:
-        if not answers:
-            monkeypatch.setattr(clients, "_database", Away())
-        clients._origins = (0.0, clients._origins[1])
-        return await site.http.get("/.well-known/jwks.json", headers={"origin": ORIGIN})
-
-    known = [await get(answers=True), await get(answers=False)]
-    clients._origins = (0.0, frozenset())
-    unknown = await get(answers=False)
-
-    assert page_client
-    assert [200, 200, 200] == [answer.status_code for answer in (*known, unknown)]
-    assert [ORIGIN] * 2 == [answer.headers["access-control-allow-origin"] for answer in known]
-    assert "access-control-allow-origin" not in unknown.headers
-
-
 class Away:
     """A database that is."""
 
+    asked = 0
+
     async def fetch(self, _: str) -> None:
+        self.asked += 1
         raise Unavailable("away")
+
+
+class Silent(Away):
+    """A database that is never heard of again."""
+
+    async def fetch(self, _: str) -> None:
+        self.asked += 1
+        await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("kind", [Away, Silent])
+async def test_without_its_database_browsers_get_their_answer_and_keep_their_origin(
+    town: Town, page_client: str, monkeypatch: pytest.MonkeyPatch, kind: type[Away]
+) -> None:
+    site, clients, database = town.site, town.site.auth.state.clients, kind()
+    monkeypatch.setattr(clients_module, "ORIGINS_WITHIN", 0.05)
+
+    async def get() -> httpx.Response:
+        return await site.http.get("/.well-known/jwks.json", headers={"origin": ORIGIN})
+
+    async with asyncio.timeout(4):
+        clients._origins = (0.0, frozenset())
+        known = [await get()]
+        monkeypatch.setattr(clients, "_database", database)
+        clients._origins = (0.0, clients._origins[1])
+        known += [await get(), await get()]
+        asked = database.asked
+        clients._origins = (0.0, frozenset())
+        unknown = await get()
+
+    assert page_client
+    assert [200] * 4 == [answer.status_code for answer in (*known, unknown)]
+    assert [ORIGIN] * 3 == [answer.headers["access-control-allow-origin"] for answer in known]
+    assert 1 == asked  # the next request does not wait for it again
+    assert "access-control-allow-origin" not in unknown.headers
 
 
 async def test_every_answer_has_a_request_id(town: Town) -> None:
