@@ -193,6 +193,29 @@ async def test_first_aid_names_a_missing_grant(database_url: str) -> None:
     assert "FAILED  database: the database refuses us: permission denied for table" in found
 
 
+async def test_a_database_that_forgets_is_told_by_both_services_and_fails_first_aid(
+    database_url: str,
+) -> None:
+    """By the role alone: the server and the database may look as they should."""
+    ring, name = KeyRing.generate(), urlsplit(database_url).path[1:]
+    _, kept, quiet = await _command(database_url, ring, "check")
+    async with open_database(database_url) as database:
+        await database.execute(
+            f'ALTER ROLE CURRENT_USER IN DATABASE "{name}" SET synchronous_commit = off'
+        )
+
+    code, found, told = await _command(database_url, ring, "check")
+    _, _, worker = await _command(database_url, ring, "check", module="services.script_worker")
+
+    assert ("ok      database: reachable and migrated, 0 users", "") == (kept.split("\n")[0], quiet)
+    assert 1 == code
+    lost = "FAILED  database: a crash would lose outcomes: synchronous_commit is off"
+    assert lost == found.split("\n")[0]
+    for log in (told, worker):
+        assert "database.forgetful" in log
+        assert "synchronous_commit" in log
+
+
 async def test_a_fresh_key_opens_everywhere_before_it_seals_anywhere() -> None:
     """While a ring is rolled out, whoever has the next one and whoever has not open each other's."""
     old = KeyRing.generate()
