@@ -14,7 +14,7 @@ from services.auth.app import Auth, open_auth
 from services.auth.bootstrap import create_management_client
 from services.auth.clients import REALM_GRANT
 from services.auth.settings import AuthSettings
-from services.script_worker.app import open_worker
+from services.script_worker.app import Worker, open_worker
 from services.script_worker.settings import WorkerSettings
 from shared.beside import beside
 from shared.database import Database
@@ -54,6 +54,7 @@ class Site:
     bearer: dict[str, str] = field(default_factory=dict, repr=False)
     client_id: str = ""
     secret: str = field(default="", repr=False)
+    environment: dict[str, str] = field(default_factory=dict, repr=False)
     management: dict[str, str] = field(default_factory=dict, repr=False)
 
     async def authorise(self) -> None:
@@ -107,13 +108,18 @@ class Site:
 @asynccontextmanager
 async def opened(database_url: str, **settings: str) -> AsyncIterator[Site]:
     """`settings`: more environment variables for both services. Here denials don't wait."""
-    environment = _environment(database_url) | settings
-    async with without_worker(database_url, **environment) as site:
-        scripts = open_worker(
-            read_settings(WorkerSettings, environment), site.broker.transport("worker")
-        )
-        async with scripts as worker, beside(worker.run(), "worker"):
-            yield site
+    async with without_worker(database_url, **settings) as site, working(site):
+        yield site
+
+
+@asynccontextmanager
+async def working(site: Site, name: str = "worker") -> AsyncIterator[Worker]:
+    """One more worker."""
+    scripts = open_worker(
+        read_settings(WorkerSettings, site.environment), site.broker.transport(name)
+    )
+    async with scripts as worker, beside(worker.run(), name):
+        yield worker
 
 
 @asynccontextmanager
@@ -136,6 +142,7 @@ async def without_worker(database_url: str, **settings: str) -> AsyncIterator[Si
             )
         )
         site = Site(http, auth, auth.state.its.database, transport, broker)
+        site.environment = environment
         site.management = await create_management_client(database_url)
         await site.authorise()
         made = (await site.manage("POST", "clients", {"name": "app"})).json()

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
-from services.auth.lanes import Lanes
+from services.auth.lanes import OWN, Lanes
+from services.script_worker.app import Worker
 from shared.database import Database
 from shared.ledger import Ledger
 from shared.topology import Names, lane_of
-from tests.site import PASSWORD, Site, opened
+from tests.site import PASSWORD, Site, opened, without_worker, working
 
 NAMES = Names()
 LOGIN = """function login(email, password, callback) {
@@ -67,6 +69,55 @@ async def test_connections_move_to_lanes_and_back_and_no_login_is_lost(site: Sit
     assert {200: statuses.total()} == dict(statuses)
     assert statuses.total() > 30
     assert (statuses.total(), 0) == (counts.outcomes, counts.repeated)
+
+
+async def test_a_connection_moves_when_a_worker_knows_its_lane_and_not_before(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In an upgrade: an older worker goes on with the queue that it knows, and no login is lost."""
+    async with asyncio.timeout(60), without_worker(database_url) as site:
+        lanes = site.auth.state.its.connections._lanes
+        assert lanes is not None
+        options: dict[str, Any] = {"import_mode": False, "customScripts": {"login": LOGIN}}
+        made = (await site.connect(**options))["id"]
+
+        async def gone_on() -> dict[str, tuple[int | None, int | None]]:
+            """One step, and a login by whoever takes it."""
+            await lanes.tend()
+            answer = await site.login(PASSWORD)
+            assert 200 == answer.status_code, answer.text
+            return await places(site.database)
+
+        async with working(site, "older") as older:
+            knows_no_lanes(older, monkeypatch)
+            monkeypatch.setattr(lanes, "_own_queues", 0)
+            monkeypatch.setattr(lanes, "_linger", timedelta(seconds=1))
+            moving = {made: (lane_of(made), OWN)}
+            assert [moving] * 3 == [await gone_on() for _ in range(3)]
+            assert 1 == await unswitched(site.database)
+
+            async with working(site, "newer"):
+                while await gone_on() == moving:
+                    await asyncio.sleep(0.1)
+                while await consumers(site, made) > 1:  # the newer one leaves it
+                    await asyncio.sleep(0.1)
+                await gone_on()
+                kept = await consumers(site, made)
+                await older.drain(10)
+                await gone_on()
+
+                assert 1 == kept
+                assert not await site.transport.look(NAMES.request_queue(made))
+
+
+def knows_no_lanes(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It consumes what a release without them does: each connection's own queue."""
+    wanted = worker._consumer._wanted
+
+    def own(rows: Iterable[Any]) -> Any:
+        return wanted([dict(row) | {"lane": None, "leaving": None} for row in rows])
+
+    monkeypatch.setattr(worker._consumer, "_wanted", own)
 
 
 async def consumers(site: Site, connection_id: str) -> int:
