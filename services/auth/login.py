@@ -209,11 +209,14 @@ class Logins:
         self._shield.check(request.connection)
         await attempt.reserve()
         loop = asyncio.get_running_loop()
-        asked_at = loop.time()
+        asked_at, denied = loop.time(), False
         try:
-            answer = await _counted(attempt, await self._ask_legacy(request, attempt))
+            said = await self._ask_legacy(request, attempt)
+            denied = _is_denial(said, request.connection)
+            answer = await _counted(attempt, await self._conclude(request, said))
         except Exception:
-            await attempt.undecided()
+            if not denied:  # the store has counted it, whatever became of the answer
+                await attempt.undecided()
             raise
         # Cut off, by the end of its replica, it stays counted: the store may have said no.
         if isinstance(answer, Refused) and answer.refusal.counts_toward_lockout:
@@ -235,13 +238,13 @@ class Logins:
             digest.update(len(encoded).to_bytes(4, "big") + encoded)
         return digest.digest()
 
-    async def _ask_legacy(self, request: LoginRequest, attempt: Attempt) -> LoginAnswer:
+    async def _ask_legacy(self, request: LoginRequest, attempt: Attempt) -> Answer:
         async def late(answer: Answer) -> None:
             said = await self._conclude(request, answer)
             if isinstance(said, Refused) and said.refusal.counts_toward_lockout:
                 await attempt.denied_late()
 
-        answer = await self._shield.run(
+        return await self._shield.run(
             request.connection,
             Action.LOGIN,
             [request.identifier, request.password],
@@ -250,7 +253,6 @@ class Logins:
             late=late,
             charged=True,
         )
-        return await self._conclude(request, answer)
 
     async def _conclude(self, request: LoginRequest, answer: Answer) -> LoginAnswer:
         """From an outcome to an answer, its effect applied once (I8)."""
@@ -348,6 +350,11 @@ class Logins:
             execution_id=execution_id,
             description=description,
         )
+
+
+def _is_denial(answer: Answer, connection: Connection) -> bool:
+    outcome = answer.result.outcome
+    return isinstance(outcome, Denied) and refusal(outcome, connection).counts_toward_lockout
 
 
 async def _counted(attempt: Attempt, answer: LoginAnswer) -> LoginAnswer:

@@ -330,6 +330,28 @@ async def test_a_login_that_is_cut_off_stays_counted(database_url: str) -> None:
         assert [1.0] == await _levels(site)
 
 
+async def test_a_denial_that_can_not_be_told_stays_counted(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store has counted it, although the ledger was away before its caller heard of it."""
+    async with without_worker(database_url) as site, Ledger(site.database) as ledger:
+        made = await site.connect(script_timeout_seconds=0.5)
+        requests = await _requests(site, made["id"])
+
+        async def away(*_: Any) -> None:
+            raise Unavailable("away")
+
+        login = asyncio.create_task(site.login("wrong"))
+        request = await requests.get()
+        assert isinstance(await ledger.claim(request, uuid4()), Granted)
+        denied = Denied(reason=DeniedReason.WRONG_PASSWORD, user_id="7")
+        monkeypatch.setattr(Ledger, "mark_applied", away)
+        assert await ledger.record(_decided(request, denied))
+
+        assert 503 == (await login).status_code
+        assert [1.0] == await _levels(site)
+
+
 async def _requests(site: Site, connection_id: str) -> asyncio.Queue[ExecutionRequest]:
     """What a worker would get."""
     requests: asyncio.Queue[ExecutionRequest] = asyncio.Queue()
