@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 from uuid import UUID
 
+from shared.batcher import Batcher
 from shared.contracts import (
     Binding,
     Detail,
@@ -23,7 +24,7 @@ from shared.contracts import (
     Failed,
     origin_of,
 )
-from shared.database import Batcher, Database, Session, load_queries
+from shared.database import Database, Session, load_queries
 from shared.execution_ids import check_window
 from shared.execution_states import MAX_ATTEMPTS, State
 

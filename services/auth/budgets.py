@@ -17,7 +17,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from shared.database import Batcher, Database
+from shared.batcher import Batcher
+from shared.database import Database
 
 EVERYTHING: Final = math.inf
 """To give back as much as there is."""

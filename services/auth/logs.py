@@ -18,8 +18,9 @@ import structlog
 
 from services.auth.caller import Caller
 from services.auth.connections import Connection
+from shared.batcher import Batcher
 from shared.contracts import ExecutionResult
-from shared.database import Batcher, Database, Session
+from shared.database import Database, Session
 from shared.errors import Unavailable
 from shared.events import EventType
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
 import pytest
@@ -21,57 +23,58 @@ def _short_statements(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(database, "CONNECT_WITHIN", BOUND)
 
 
+@asynccontextmanager
+async def behind_a_proxy(url: str, *, pool_size: int) -> AsyncIterator[tuple[Proxy, Database]]:
+    port = urlsplit(url).port or 5432
+    async with (
+        Proxy(port) as proxy,
+        open_database(url.replace(f":{port}", f":{proxy.port}"), pool_size=pool_size) as opened,
+    ):
+        yield proxy, opened
+
+
 async def test_a_silent_link_costs_its_bound_once(database_url: str) -> None:
     """Its way back to the pool asked it to cancel, and waited as long again for that."""
     loop = asyncio.get_running_loop()
-    parts = urlsplit(database_url)
-    async with Proxy(parts.port or 5432) as proxy:
-        url = database_url.replace(f":{parts.port}", f":{proxy.port}")
-        async with open_database(url, pool_size=1) as opened:
-            proxy.half_open()
-            began = loop.time()
-            with pytest.raises(Unavailable):
-                async with opened.transaction():
-                    pass
-            took = loop.time() - began
+    async with behind_a_proxy(database_url, pool_size=1) as (proxy, opened):
+        proxy.half_open()
+        began = loop.time()
+        with pytest.raises(Unavailable):
+            async with opened.transaction():
+                pass
+        took = loop.time() - began
 
-            assert took < 2 * BOUND
-            assert 1 == await opened.fetchval("SELECT 1")
+        assert took < 2 * BOUND
+        assert 1 == await opened.fetchval("SELECT 1")
 
 
 async def test_the_other_links_are_not_tried_in_turn(database_url: str) -> None:
     loop = asyncio.get_running_loop()
-    parts = urlsplit(database_url)
-    async with Proxy(parts.port or 5432) as proxy:
-        url = database_url.replace(f":{parts.port}", f":{proxy.port}")
-        async with open_database(url, pool_size=5) as opened:
-            async with asyncio.TaskGroup() as tasks:
-                for _ in range(5):
-                    tasks.create_task(opened.fetchval("SELECT pg_sleep(0.1)"))
-            proxy.half_open()
-            with pytest.raises(Unavailable):
-                await opened.fetchval("SELECT 1")
-            began = loop.time()
+    async with behind_a_proxy(database_url, pool_size=5) as (proxy, opened):
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(5):
+                tasks.create_task(opened.fetchval("SELECT pg_sleep(0.1)"))
+        proxy.half_open()
+        with pytest.raises(Unavailable):
+            await opened.fetchval("SELECT 1")
+        began = loop.time()
 
-            assert 1 == await opened.fetchval("SELECT 1")
-            assert loop.time() - began < BOUND
+        assert 1 == await opened.fetchval("SELECT 1")
+        assert loop.time() - began < BOUND
 
 
 async def test_who_stops_waiting_is_let_go_at_once(database_url: str) -> None:
     """A request has a bound of its own (I11), and it is shorter than a statement's may be."""
     loop = asyncio.get_running_loop()
-    parts = urlsplit(database_url)
-    async with Proxy(parts.port or 5432) as proxy:
-        url = database_url.replace(f":{parts.port}", f":{proxy.port}")
-        async with open_database(url, pool_size=1) as opened:
-            proxy.stall()
-            for block in (_read, _commit):
-                began = loop.time()
-                with pytest.raises(TimeoutError):
-                    async with asyncio.timeout(0.2):
-                        await block(opened)
+    async with behind_a_proxy(database_url, pool_size=1) as (proxy, opened):
+        proxy.stall()
+        for block in (_read, _commit):
+            began = loop.time()
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.2):
+                    await block(opened)
 
-                assert loop.time() - began < BOUND / 2, block.__name__
+            assert loop.time() - began < BOUND / 2, block.__name__
 
 
 async def _read(opened: Database) -> None:

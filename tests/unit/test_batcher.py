@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from shared.database import GATHER_MOST, Batcher
+from shared.batcher import GATHER_MOST, Batcher
 from shared.errors import Unavailable
 
 STATEMENT = 0.002
