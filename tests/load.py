@@ -64,12 +64,23 @@ class Load:
         found.note(status, perf_counter() - before)
 
     async def offer(
-        self, realm: str, rate: float, *, seconds: float = 3600, until: asyncio.Event | None = None
+        self,
+        realm: str,
+        rate: float,
+        *,
+        seconds: float = 3600,
+        until: asyncio.Event | None = None,
+        at_least: int = 0,
     ) -> Logins:
-        """An open loop: arrivals, `rate` a second, do not wait for answers."""
-        found, end = Logins(), perf_counter() + seconds
+        """An open loop: arrivals, `rate` a second, do not wait for answers.
+
+        `until` is heeded only once `at_least` have arrived: what it waits for may be over sooner
+        on a fast machine than a test needs to have seen anything.
+        """
+        found, end, arrived = Logins(), perf_counter() + seconds, 0
         async with asyncio.TaskGroup() as logins:
-            while perf_counter() < end and not (until and until.is_set()):
+            while perf_counter() < end and (arrived < at_least or not (until and until.is_set())):
+                arrived += 1
                 logins.create_task(self.login(realm, found))
                 await asyncio.sleep(random.uniform(0.5, 1.5) / rate)  # noqa: S311 - arrivals
         return found
