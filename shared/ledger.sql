@@ -27,14 +27,16 @@ SELECT execution_id, state, attempt, worker, idempotent, reply_to, result, deadl
 FROM executions WHERE execution_id = ANY($1::uuid[])
 
 -- name: record
--- Fenced: only the holder of this very claim writes its outcome (I1).
+-- Fenced: only the holder of this very claim writes its outcome (I1). A claim is told by its missing
+-- outcome, which a CHECK ties to `state`: asked for the state, the planner also reads the index of
+-- what is claimed, with every entry that a vacuum has not taken yet, once for each batch.
 WITH asked AS (
     SELECT * FROM unnest($1::uuid[], $2::smallint[], $3::text[], $4::bytea[])
         AS t (execution_id, attempt, outcome, result)
 ), locked AS (
     SELECT e.execution_id, asked.outcome, asked.result FROM executions e
     JOIN asked ON e.execution_id = asked.execution_id AND e.attempt = asked.attempt
-    WHERE e.execution_id = ANY($1::uuid[]) AND e.state = 'claimed'
+    WHERE e.execution_id = ANY($1::uuid[]) AND e.outcome IS NULL
     ORDER BY e.execution_id FOR UPDATE OF e
 ), decided AS (
     UPDATE executions e SET state = 'decided', outcome = locked.outcome, result = locked.result,
@@ -83,10 +85,11 @@ WITH decided AS (
 SELECT 1 FROM decided
 
 -- name: renew
+-- The missing outcome instead of the state: see `record`.
 UPDATE executions e SET lease_until = clock_timestamp() + $4::interval
 FROM unnest($1::uuid[], $2::smallint[]) AS t (execution_id, attempt)
 WHERE e.execution_id = t.execution_id AND e.execution_id = ANY($1::uuid[]) AND e.attempt = t.attempt
-  AND e.worker = $3 AND e.state = 'claimed'
+  AND e.worker = $3 AND e.outcome IS NULL
 RETURNING e.execution_id
 
 -- name: mark_published

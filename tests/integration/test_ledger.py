@@ -353,13 +353,39 @@ async def test_a_day_that_fills_is_not_read_by_a_plan_of_when_it_was_empty(url: 
 
 
 async def rows_read_in_sequence(database: Database) -> int:
+    return await reads(
+        database,
+        "SELECT sum(seq_tup_read) FROM pg_stat_user_tables WHERE relname LIKE 'executions%'",
+    )
+
+
+async def test_a_batch_does_not_read_what_earlier_ones_left_in_the_index_of_claims(
+    url: str,
+) -> None:
+    """Its entries stay until a vacuum: read by every batch, the day's executions add up."""
+    async with opened(url) as (database, ledger):
+        for _ in range(40):
+            requests = [request_for(database) for _ in range(40)]
+            await asyncio.gather(*(ledger.claim(request, HERE) for request in requests))
+            await ledger.renew(HERE, [(request.execution_id, 1) for request in requests])
+            await asyncio.gather(*(ledger.record(result_of(one, 1)) for one in requests))
+
+        assert 0 == await claims_read(database)
+
+
+async def claims_read(database: Database) -> int:
+    return await reads(
+        database,
+        "SELECT sum(idx_tup_read) FROM pg_stat_user_indexes"
+        " WHERE indexrelname LIKE 'executions%lease_until%'",
+    )
+
+
+async def reads(database: Database, question: str) -> int:
     async with database.connection() as session:
         await session.execute("SELECT pg_stat_force_next_flush()")
         await session.execute("SELECT 1")  # told when a transaction ends
-    found = await database.fetchval(
-        "SELECT sum(seq_tup_read) FROM pg_stat_user_tables WHERE relname LIKE 'executions%'"
-    )
-    return int(found)
+    return int(await database.fetchval(question))
 
 
 async def test_the_worker_s_role_sees_no_user(url: str) -> None:

@@ -54,7 +54,7 @@ SQL_MUTANTS: Final = (
     SqlMutant("a repeated claim keeps its attempt", "claim_existing", "attempt = attempt + 1", "attempt = attempt"),
     SqlMutant("a decided row is claimed again", "claim_existing", "AND state = 'claimed'", ""),
     SqlMutant("a record ignores the fence", "record", "AND e.attempt = asked.attempt", ""),
-    SqlMutant("a record overwrites an outcome", "record", "AND e.state = 'claimed'", ""),
+    SqlMutant("a record overwrites an outcome", "record", "AND e.outcome IS NULL", ""),
     SqlMutant(
         "a tombstone overwrites a claim", "decide_unrun", "DO NOTHING",
         "DO UPDATE SET state = 'decided', outcome = excluded.outcome, result = excluded.result",
@@ -67,7 +67,7 @@ SQL_MUTANTS: Final = (
     SqlMutant("the reaper waits for locked rows", "lost", "SKIP LOCKED", ""),
     SqlMutant("anybody renews a lease", "renew", "AND e.worker = $3", "AND $3::uuid IS NOT NULL"),
     SqlMutant("an earlier claim is renewed", "renew", "AND e.attempt = t.attempt", ""),
-    SqlMutant("a decided row is renewed", "renew", "AND e.state = 'claimed'", ""),
+    SqlMutant("a decided row is renewed", "renew", "AND e.outcome IS NULL", ""),
     SqlMutant("a claim is marked published", "mark_published", "AND state <> 'claimed'", ""),
     SqlMutant("an effect is applied twice", "apply", "AND state IN ('decided', 'published')",
               "AND state <> 'claimed'"),
