@@ -209,7 +209,7 @@ def _state(
         its=its,
         clients=Clients(database),
         tenant=Tenant(database),
-        tokens=Tokens(database, signing_keys, settings.issuer),
+        tokens=Tokens(database, signing_keys, settings.issuer, its.logs),
         signing_keys=signing_keys,
         resource_servers=ResourceServers(database),
         refresh_tokens=RefreshTokens(database),

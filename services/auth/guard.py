@@ -177,7 +177,7 @@ class Guard:
     def __init__(self, database: Database, ring: KeyRing, limits: AddressLimits) -> None:
         """`ring` keys the hashes."""
         self._database = database
-        self._key = ring.keyed_hash_key("limits")
+        self._keyed = hmac.new(ring.keyed_hash_key("limits"), digestmod=hashlib.sha256)
         self._limits = limits
         self._budgets = Budgets(database)
         self._address = Budget.per_day("address", limits.failures_per_address)
@@ -294,7 +294,7 @@ class Guard:
         return self._hash("subject", _name(identifier))
 
     def _hash(self, *parts: str) -> bytes:
-        digest = hmac.new(self._key, digestmod=hashlib.sha256)
+        digest = self._keyed.copy()
         for part in parts:
             encoded = part.encode(errors="surrogatepass")
             digest.update(len(encoded).to_bytes(4, "big") + encoded)

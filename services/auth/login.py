@@ -59,6 +59,8 @@ class LoginRequest:
     identifier: str
     password: str = field(repr=False)
     caller: Caller
+    answered: bool = False
+    """The caller has been told that it took too long: what still comes of it is no login."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +173,13 @@ class Logins:
             return Refused(BLOCKED, execution_id)
         if user.has_factors and not request.connection.ignore_mfa_factors:
             return Refused(MFA_REQUIRED, execution_id)  # never a silent downgrade
-        noted = await self._users.logged_in(user, request.caller.ip)
+        if request.answered:
+            return LoggedIn(user, execution_id)
+        entry = self._entry(request, "s", execution_id, None, user.user_id)
+        if not user.stored:
+            await self._logs.write(entry)
+            return LoggedIn(user, execution_id)
+        noted = await self._users.logged_in(user, entry)
         # What this login alone may know of the user stays with it (C§2.2).
         return LoggedIn(replace(noted, profile=noted.profile | user.profile), execution_id)
 
@@ -183,7 +191,7 @@ class Logins:
         key = self._flight(request)
         flying = self._flights.get(key)
         if flying is not None:
-            return await _counted(attempt, await _join(flying))
+            return await _counted(attempt, await self._joined(request, flying))
         now = asyncio.get_running_loop().time()
         denial = self._denials.get(key, changed_at=attempt.changed_at, now=now)
         if denial is not None:
@@ -202,6 +210,15 @@ class Logins:
             raise
         finally:
             del self._flights[key]
+        return answer
+
+    async def _joined(
+        self, request: LoginRequest, flying: asyncio.Future[LoginAnswer]
+    ) -> LoginAnswer:
+        answer = await _join(flying)
+        if isinstance(answer, LoggedIn):  # whose line names another caller
+            entry = self._entry(request, "s", answer.execution_id, None, answer.user.user_id)
+            await self._logs.write(entry)
         return answer
 
     async def _reserved(self, request: LoginRequest, attempt: Attempt, key: bytes) -> LoginAnswer:
@@ -240,7 +257,7 @@ class Logins:
 
     async def _ask_legacy(self, request: LoginRequest, attempt: Attempt) -> Answer:
         async def late(answer: Answer) -> None:
-            said = await self._conclude(request, answer)
+            said = await self._conclude(replace(request, answered=True), answer)
             if isinstance(said, Refused) and said.refusal.counts_toward_lockout:
                 await attempt.denied_late()
 
@@ -303,19 +320,18 @@ class Logins:
         return user
 
     async def _note(self, request: LoginRequest, answer: LoginAnswer) -> None:
+        """Count it; and the line of a refusal. A success has its own already."""
         label = metrics.connection_label(request.connection.name)
         match answer:
-            case LoggedIn(user):
+            case LoggedIn():
                 metrics.LOGINS.labels(label, "success").inc()
-                entry = self._entry(request, "s", answer.execution_id, None, user.user_id)
             case Refused(refused):
                 metrics.LOGINS.labels(label, refused.result).inc()
-                entry = self._refusal_entry(request, answer)
+                # Who is told to come back at once should be told at once.
+                later = refused.status == UNAVAILABLE.status
+                await self._logs.write(self._refusal_entry(request, answer), wait=not later)
             case never:
                 assert_never(never)
-        # Who is told to come back at once should be told at once.
-        later = isinstance(answer, Refused) and answer.refusal.status == UNAVAILABLE.status
-        await self._logs.write(entry, wait=not later)
 
     def _refusal_entry(self, request: LoginRequest, answer: Refused) -> Entry:
         """The detail of a refusal goes to the tenant log only (C§9.1)."""

@@ -1,7 +1,7 @@
 """The tenant log (C§9): what an administrator reads. Never a password, never a profile.
 
-Entries that belong to no transaction are written in batches; a flow does not fail because its
-line could not be written.
+Entries that belong to no statement of their flow's are written in batches; a flow does not fail
+because such a line could not be written.
 """
 
 from __future__ import annotations
@@ -30,12 +30,13 @@ USER_IMPORTED: Final = "trickle_user_imported"
 """Our own type: Auth0 has none for a moved user."""
 WRITE_WITHIN: Final = 1.0
 """Seconds that a flow waits for its line."""
-_INSERT: Final = """
-INSERT INTO logs (type, connection_id, client_id, user_id, user_name, ip, user_agent, execution_id,
-                  description, scope, audience, details)
+_COLUMNS: Final = """(type, connection_id, client_id, user_id, user_name, ip, user_agent,
+                  execution_id, description, scope, audience, details)"""
+_INSERT: Final = f"""
+INSERT INTO logs {_COLUMNS}
 SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[],
                      $7::text[], $8::uuid[], $9::text[], $10::text[], $11::text[], $12::jsonb[])
-"""
+"""  # noqa: S608 - a constant
 _INSERT_WITH_EVENTS: Final = f"""
 WITH told AS (
     INSERT INTO events (type, connection_id, data)
@@ -89,6 +90,16 @@ class Entry:
             *(_text(self.description), self.scope, self.audience),
             json.dumps(dict(self.details)).replace("\\u0000", ""),
         )
+
+
+def beside(taken: int) -> str:
+    """A part of a `WITH` that writes a line in another statement, for one round trip and one commit.
+
+    That statement has `taken` parameters of its own; the entry's `values` come after them. Nobody
+    is told its `event`.
+    """
+    values = ", ".join(f"${taken + number}" for number in range(1, 13))
+    return f"line AS (INSERT INTO logs {_COLUMNS} VALUES ({values}))"  # noqa: S608 - a constant
 
 
 async def write(session: Session, entry: Entry) -> None:

@@ -14,6 +14,7 @@ from joserfc.jwk import KeySet
 
 from services.auth import metrics
 from services.auth.clients import Client
+from services.auth.logs import Entry, Logs, beside
 from services.auth.secret_tokens import digest
 from services.auth.signing_keys import ALGORITHM, SigningKeys
 from services.auth.users import User
@@ -25,6 +26,11 @@ DEFAULT_SCOPE: Final = "openid profile email address phone"
 ALL_SCOPES: Final = frozenset({*DEFAULT_SCOPE.split(), "offline_access"})
 """What a scope may be without an API of one's own."""
 _MACHINE: Final = "client-credentials"
+_ISSUE: Final = f"""
+WITH {beside(6)}
+INSERT INTO access_tokens (token_hash, user_id, client_id, scope, expires_at, claims)
+VALUES ($1, $2, $3, $4, now() + $5::interval, $6)
+"""  # noqa: S608 - a constant
 PROFILE_CLAIMS: Final = ("name", "nickname", "given_name", "family_name", "picture", "updated_at")
 
 
@@ -59,9 +65,10 @@ class Granted:
 class Tokens:
     """Issues and checks tokens."""
 
-    def __init__(self, database: Database, keys: SigningKeys, issuer: str) -> None:
-        """`issuer` ends with a slash."""
+    def __init__(self, database: Database, keys: SigningKeys, issuer: str, logs: Logs) -> None:
+        """`issuer` ends with a slash; `logs` gets a line for each token of a user's."""
         self._database = database
+        self._logs = logs
         self._keys = keys
         self._issuer = issuer
 
@@ -70,11 +77,11 @@ class Tokens:
         """What clients verify with."""
         return self._keys.jwks
 
-    async def for_user(self, user: User, granted: Granted) -> dict[str, Any]:
-        """The token response of a user's login (C§7.1)."""
+    async def for_user(self, user: User, granted: Granted, entry: Entry) -> dict[str, Any]:
+        """The token response of a user's login (C§7.1), and the line that tells of it."""
         scopes = frozenset(granted.scope.split())
         body: dict[str, Any] = {
-            "access_token": await self._access_token(user, granted),
+            "access_token": await self._access_token(user, granted, entry),
             "scope": granted.scope,
             "expires_in": ACCESS_SECONDS,
             "token_type": "Bearer",
@@ -138,7 +145,7 @@ class Tokens:
             raise InvalidToken
         return str(claims.get("azp")), frozenset(str(claims.get("scope", "")).split())
 
-    async def _access_token(self, user: User, granted: Granted) -> str:
+    async def _access_token(self, user: User, granted: Granted, entry: Entry) -> str:
         if granted.audience is not None:
             claims = {
                 "sub": user.user_id,
@@ -147,14 +154,15 @@ class Tokens:
                 "scope": granted.scope,
                 "gty": granted.grant,
             }
+            await self._logs.write(entry)
             return self._sign(claims, ACCESS_SECONDS)
         token = secrets.token_urlsafe(24)  # 32 characters, as Auth0's
         known = None if user.stored else json.dumps(user_claims(user, ALL_SCOPES))
         await self._database.execute(
-            "INSERT INTO access_tokens (token_hash, user_id, client_id, scope, expires_at, claims)"
-            " VALUES ($1, $2, $3, $4, now() + $5::interval, $6)",
+            _ISSUE,
             *(digest(token), user.user_id, granted.client.client_id, granted.scope),
             *(timedelta(seconds=ACCESS_SECONDS), known),
+            *entry.values(),
         )
         return token
 

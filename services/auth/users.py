@@ -16,7 +16,7 @@ from uuid import UUID
 
 from services.auth import places
 from services.auth.connections import Connection
-from services.auth.logs import Entry, write
+from services.auth.logs import Entry, beside, write
 from services.auth.profiles import Profile, canonical
 from services.auth.user_queries import Condition
 from shared.contracts import Sealed
@@ -117,13 +117,14 @@ UPDATE users SET email = $2, canonical_email = $3, username = $4, canonical_user
                  email_verified = $6, profile = $7, mfa_factors = $8, updated_at = now()
 WHERE user_id = $1
 """
-_LOGGED_IN: Final = """
+_LOGGED_IN: Final = f"""
 WITH changed AS (
     UPDATE users SET last_login = now(), last_ip = $2, logins_count = logins_count + 1
-    WHERE user_id = $1 RETURNING *)
+    WHERE user_id = $1 RETURNING *
+), {beside(2)}
 SELECT u.*, coalesce(c.name, u.connection_id) AS connection_name
 FROM changed u LEFT JOIN connections c USING (connection_id)
-"""
+"""  # noqa: S608 - a constant
 
 
 class Users:
@@ -246,11 +247,11 @@ class Users:
             await self._ledger.mark_applied(execution_id)
         return await self._winner(connection, profile)
 
-    async def logged_in(self, user: User, ip: str | None) -> User:
-        """Note a login."""
-        if not user.stored:
-            return user
-        row = await self._database.fetchrow(_LOGGED_IN, user.user_id, ip)
+    async def logged_in(self, user: User, entry: Entry) -> User:
+        """Note the login of a stored user, and write its line."""
+        row = await self._database.fetchrow(
+            _LOGGED_IN, user.user_id, entry.caller.ip, *entry.values()
+        )
         return user if row is None else from_row(row)
 
     async def replace_hash(self, user_id: str, known: str, ours: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -50,6 +51,9 @@ async def test_twenty_first_logins_at_once_import_one_user(site: Site) -> None:
 
     assert {200} == {answer.status_code for answer in answers}
     assert (1, 1) == (await site.count("users"), await site.count("executions"))
+    lines = await site.database.fetch("SELECT type FROM logs ORDER BY type")
+    told = Counter(line["type"] for line in lines)
+    assert (1, 20, 20) == (told["trickle_user_imported"], told["s"], told["sepft"])
 
 
 async def test_a_migrated_user_s_legacy_store_is_never_asked_again(site: Site) -> None:

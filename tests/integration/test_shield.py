@@ -313,7 +313,10 @@ async def test_a_ledger_that_is_away_at_the_deadline_costs_no_late_effect(
         assert await ledger.record(_decided(request, Succeeded(sealed_value=sealed)))
 
         await eventually(partial(_applied, site, request.execution_id))
-        assert "auth0|7" == await site.database.fetchval("SELECT user_id FROM users")
+        # They are moved, and have not logged in.
+        (user,) = await site.database.fetch("SELECT user_id, logins_count FROM users")
+        assert ("auth0|7", 0) == tuple(user)
+        assert 0 == await site.database.fetchval("SELECT count(*) FROM logs WHERE type = 's'")
 
 
 async def test_a_login_that_is_cut_off_stays_counted(database_url: str) -> None:

@@ -160,12 +160,12 @@ async def _client_credentials(
         return oauth_error(400, "invalid_request", "Missing required parameter: audience")
     if asked.audience != app.audience or not client.api_scopes:
         text = f'Client is not authorized to access "{asked.audience}".'
-        await _log(app, "feccft", who, text, audience=asked.audience)
+        await app.its.logs.write(_entry("feccft", who, text, audience=asked.audience))
         return oauth_error(403, "access_denied", text)
     scopes = list(client.api_scopes)
     if asked.scope:
         scopes = [scope for scope in asked.scope.split() if scope in client.api_scopes]
-    await _log(app, "seccft", who, None, audience=asked.audience)
+    await app.its.logs.write(_entry("seccft", who, audience=asked.audience))
     return JSONResponse(app.tokens.for_client(client, asked.audience, scopes))
 
 
@@ -185,16 +185,9 @@ async def _password(app: State, asked: PasswordRequest, client: Client, who: Cal
         await app.its.logs.write(entry, wait=refusal.status != UNAVAILABLE.status)
         return refused(answer)
     granted = await _granted(app, answer.user, client, scope, asked.audience, "password")
-    await _log(
-        app,
-        "sepft",
-        who,
-        None,
-        user=answer.user,
-        audience=asked.audience,
-        scope=scope,
-    )
-    return with_execution(JSONResponse(await app.tokens.for_user(answer.user, granted)), answer)
+    entry = _entry("sepft", who, user=answer.user, audience=asked.audience, scope=scope)
+    body = await app.tokens.for_user(answer.user, granted, entry)
+    return with_execution(JSONResponse(body), answer)
 
 
 def refused(answer: Refused) -> Response:
@@ -218,19 +211,19 @@ async def _refresh(app: State, asked: RefreshRequest, client: Client, who: Calle
         renewed = await app.refresh_tokens.renew(asked.refresh_token, client)
     except InvalidGrant:
         text = "Unknown or invalid refresh token."
-        await _log(app, "fertft", who, text)
+        await app.its.logs.write(_entry("fertft", who, text))
         return oauth_error(403, "invalid_grant", text)
     user = await app.its.users.get(renewed.user_id)
     if user is None or user.blocked:
-        await _log(app, "fertft", who, "user is blocked", user=user)
+        await app.its.logs.write(_entry("fertft", who, "user is blocked", user=user))
         return oauth_error(403, "unauthorized", "user is blocked")
     scope = renewed.scope
     if asked.scope:  # may only narrow (RFC 6749, section 6)
         wanted = asked.scope.split()
         scope = " ".join(one for one in renewed.scope.split() if one in wanted)
     granted = Granted(client, scope, renewed.audience, "refresh_token", refresh_token=renewed.token)
-    await _log(app, "sertft", who, None, user=user, audience=renewed.audience, scope=scope)
-    return JSONResponse(await app.tokens.for_user(user, granted))
+    entry = _entry("sertft", who, user=user, audience=renewed.audience, scope=scope)
+    return JSONResponse(await app.tokens.for_user(user, granted, entry))
 
 
 async def _code(app: State, asked: CodeRequest, client: Client, who: Caller) -> Response:
@@ -239,11 +232,11 @@ async def _code(app: State, asked: CodeRequest, client: Client, who: Caller) -> 
             asked.code, client, asked.redirect_uri, asked.code_verifier
         )
     except InvalidGrant:
-        await _log(app, "feacft", who, "Invalid authorization code")
+        await app.its.logs.write(_entry("feacft", who, "Invalid authorization code"))
         return oauth_error(403, "invalid_grant", "Invalid authorization code")
     user = await app.its.users.get(redeemed.user_id)
     if user is None or user.blocked:
-        await _log(app, "feacft", who, "user is blocked", user=user)
+        await app.its.logs.write(_entry("feacft", who, "user is blocked", user=user))
         return oauth_error(403, "unauthorized", "user is blocked")
     granted = await _granted(
         app,
@@ -255,8 +248,8 @@ async def _code(app: State, asked: CodeRequest, client: Client, who: Caller) -> 
         nonce=redeemed.nonce,
         family_id=redeemed.family_id,
     )
-    await _log(app, "seacft", who, None, user=user, audience=redeemed.audience)
-    return JSONResponse(await app.tokens.for_user(user, granted))
+    entry = _entry("seacft", who, user=user, audience=redeemed.audience)
+    return JSONResponse(await app.tokens.for_user(user, granted, entry))
 
 
 async def _granted(
@@ -335,28 +328,25 @@ async def _client(app: State, asked: ClientRequest) -> Client:
     return client
 
 
-async def _log(
-    app: State,
+def _entry(
     kind: str,
     who: Caller,
-    description: str | None,
+    description: str | None = None,
     *,
     user: User | None = None,
-    user_name: str | None = None,
     audience: str | None = None,
     scope: str | None = None,
-) -> None:
-    entry = Entry(
+) -> Entry:
+    return Entry(
         type=kind,
         caller=who,
         connection_id=None if user is None else user.connection_id,
         user_id=None if user is None else user.user_id,
-        user_name=user_name if user is None else user.email or user.username,
+        user_name=None if user is None else user.email or user.username,
         description=description,
         audience=audience,
         scope=scope,
     )
-    await app.its.logs.write(entry)
 
 
 def _with_basic(http_request: Request, values: dict[str, Any]) -> dict[str, Any]:
