@@ -161,12 +161,20 @@ class Database:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Session]:
         """A session in a transaction that commits when the block ends well."""
-        async with (
-            self.connection() as session,
-            session.transaction(),
-            self._given_up(session),
-        ):
-            yield session
+        async with self.connection() as session:
+            transaction = session.transaction()
+            await transaction.start()
+            try:
+                yield session
+            except TimeoutError:
+                raise
+            except Exception:
+                # Not after a cancellation, nor after a time-out: the session is given up then, and
+                # what it had begun with it. A rollback would fail over that, and who is cancelled
+                # would hear of an outage instead, and go on for ever.
+                await transaction.rollback()
+                raise
+            await transaction.commit()
 
     @asynccontextmanager
     async def _given_up(self, session: Session) -> AsyncIterator[None]:
@@ -177,12 +185,14 @@ class Database:
         """
         try:
             yield
-        except asyncio.CancelledError:
-            session.terminate()
-            raise
         except TimeoutError:
             session.terminate()
             await self._pool.expire_connections()
+            raise
+        except Exception:
+            raise
+        except BaseException:  # a cancellation above all
+            session.terminate()
             raise
 
     async def fetch(self, sql: str, *args: Any) -> list[asyncpg.Record]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from urllib.parse import urlsplit
 
 import pytest
 
 from shared import database
-from shared.database import Database, open_database
+from shared.database import Database, Session, open_database
 from shared.errors import Unavailable
 from tests.proxy import Proxy
 
@@ -84,3 +84,41 @@ async def _read(opened: Database) -> None:
 async def _commit(opened: Database) -> None:
     async with opened.transaction() as session:
         await session.execute("SELECT 1")
+
+
+@pytest.mark.parametrize("within", [Database.connection, Database.transaction])
+async def test_who_is_cancelled_ends_as_cancelled(
+    database_url: str, within: Callable[[Database], AbstractAsyncContextManager[Session]]
+) -> None:
+    """Else a chore that is ended with its replica takes it for an outage, and goes on for ever."""
+    async with open_database(database_url) as opened:
+
+        async def chore() -> None:
+            async with within(opened) as session:
+                await session.execute("CREATE TABLE half (done boolean)")
+                await session.execute("SELECT pg_sleep(60)")
+
+        work = asyncio.create_task(chore())
+        async with asyncio.timeout(20):
+            while not await opened.fetchval(
+                "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(60)'"
+                " AND pid <> pg_backend_pid() AND state = 'active'"
+            ):
+                await asyncio.sleep(0.01)
+        work.cancel()
+
+        with pytest.raises(asyncio.CancelledError):
+            await work
+
+
+async def test_a_block_that_fails_leaves_nothing(database_url: str) -> None:
+    async with open_database(database_url, pool_size=1) as opened:
+
+        async def half() -> None:
+            async with opened.transaction() as session:
+                await session.execute("CREATE TABLE half (done boolean)")
+                raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            await half()
+        assert await opened.fetchval("SELECT to_regclass('half') IS NULL")
