@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -24,9 +24,8 @@ from shared.beside import beside
 from shared.errors import Misconfigured, SchemaMissing, Unavailable, Undecodable
 
 if TYPE_CHECKING:
-    Session: TypeAlias = (
-        asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
-    )
+    Pooled: TypeAlias = asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
+    Session: TypeAlias = asyncpg.Connection[asyncpg.Record] | Pooled
 else:
     Session = asyncpg.Connection
 UniqueViolation = asyncpg.UniqueViolationError
@@ -74,6 +73,22 @@ def _ticks() -> float:
     return time.clock_gettime(_CLOCK)
 
 
+def _translated(error: BaseException | None) -> Exception | None:
+    """What the driver's error means to a caller, if it is one of the driver's."""
+    if isinstance(error, _NOT_MIGRATED):
+        return SchemaMissing()
+    if isinstance(error, _TRANSIENT):
+        return Unavailable(f"the database is away ({type(error).__name__})")
+    if isinstance(error, asyncpg.InsufficientPrivilegeError):
+        # Its text names a table, never a value.
+        return Misconfigured(
+            f"the database refuses us: {error}: docs/operate.md says which role a service has"
+        )
+    if isinstance(error, asyncpg.DataError):
+        return Undecodable("the database can't hold one of the values")  # never later either
+    return None
+
+
 class translating:  # noqa: N801 - reads as what it is: `with translating():`
     """Turns the driver's transient errors into Unavailable, missing grants into Misconfigured."""
 
@@ -83,18 +98,15 @@ class translating:  # noqa: N801 - reads as what it is: `with translating():`
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: object
     ) -> None:
-        if isinstance(error, _NOT_MIGRATED):
-            raise SchemaMissing from error
-        if isinstance(error, _TRANSIENT):
-            raise Unavailable(f"the database is away ({type(error).__name__})") from error
-        if isinstance(error, asyncpg.InsufficientPrivilegeError):
-            # Its text names a table, never a value.
-            raise Misconfigured(
-                f"the database refuses us: {error}: docs/operate.md says which role a service has"
-            ) from error
-        if isinstance(error, asyncpg.DataError):
-            # Never later either; and its text quotes the value.
-            raise Undecodable("the database can't hold one of the values") from None
+        _raise_translated(error)
+
+
+def _raise_translated(error: BaseException | None) -> None:
+    meaning = _translated(error)
+    if isinstance(meaning, Undecodable):
+        raise meaning from None  # the driver's text quotes the value
+    if meaning is not None:
+        raise meaning from error
 
 
 class Database:
@@ -110,23 +122,45 @@ class Database:
         self._probing: asyncio.Task[None] | None = None
         self._stalled = False
 
-    @asynccontextmanager
-    async def connection(self) -> AsyncIterator[Session]:
-        """A session of the pool. Raises Unavailable."""
+    def connection(self) -> AbstractAsyncContextManager[Session]:
+        """A session of the pool, for a block. Raises Unavailable."""
+        return _Lent(self._lend, self._take_back)
+
+    async def _lend(self) -> Pooled:
         if self._stalled:
             raise Unavailable("the database does not answer")
+        # A wait needs a bound, and what it takes to keep it; what is free needs no wait.
+        within = None if self._pool.get_idle_size() else CONNECT_WITHIN
         try:
-            with translating():
-                async with (
-                    self._pool.acquire(timeout=CONNECT_WITHIN) as session,
-                    self._given_up(session),
-                ):
-                    yield session
-        except Unavailable as error:
-            if isinstance(error.__cause__, TimeoutError) and self._probing is None:
-                # Owned by this object: it ends when the server answers, or with the pool.
-                self._probing = asyncio.get_running_loop().create_task(self._until_answered())
+            return await self._pool.acquire(timeout=within)
+        except Exception as error:
+            self._suspect(error)
+            _raise_translated(error)
             raise
+
+    async def _take_back(self, session: Pooled, error: BaseException | None) -> None:
+        """Back to the pool; but who is cancelled, or not answered in time, gives it up: on its way
+        back it would ask the server to cancel, and wait for that as long again.
+
+        Raises what the block's error means, if it was the driver's.
+        """
+        with translating():
+            if isinstance(error, TimeoutError):
+                session.terminate()
+                # A silent link is rarely alone: the others are opened afresh when they are next used.
+                await self._pool.expire_connections()
+            elif error is None or isinstance(error, Exception):
+                await self._pool.release(session)
+            else:
+                session.terminate()
+        self._suspect(error)
+        _raise_translated(error)
+
+    def _suspect(self, error: BaseException | None) -> None:
+        """After one statement was not answered in time, look whether any is."""
+        if isinstance(error, TimeoutError) and self._probing is None:
+            # Owned by this object: it ends when the server answers, or with the pool.
+            self._probing = asyncio.get_running_loop().create_task(self._until_answered())
 
     async def _until_answered(self) -> None:
         """After one statement was not answered in time, find out what to tell the next: a link that
@@ -175,25 +209,6 @@ class Database:
                 await transaction.rollback()
                 raise
             await transaction.commit()
-
-    @asynccontextmanager
-    async def _given_up(self, session: Session) -> AsyncIterator[None]:
-        """Drop a session that did not answer in time, or that its caller stopped waiting for: on
-        its way back it would ask the server to cancel, and wait for that as long again.
-
-        A silent link is rarely alone, so that the others are opened afresh when they are next used.
-        """
-        try:
-            yield
-        except TimeoutError:
-            session.terminate()
-            await self._pool.expire_connections()
-            raise
-        except Exception:
-            raise
-        except BaseException:  # a cancellation above all
-            session.terminate()
-            raise
 
     async def fetch(self, sql: str, *args: Any) -> list[asyncpg.Record]:
         """All rows of one statement."""
@@ -244,6 +259,29 @@ class Database:
                 await self.measure_clock()
             except Unavailable:
                 log.warning("clock.not_measured", next="the last offset is kept")
+
+
+class _Lent:
+    """A session, for a block. A class, as every statement enters one."""
+
+    __slots__ = ("_lend", "_session", "_take_back")
+
+    def __init__(
+        self,
+        lend: Callable[[], Awaitable[Pooled]],
+        take_back: Callable[[Pooled, BaseException | None], Awaitable[None]],
+    ) -> None:
+        self._lend = lend
+        self._take_back = take_back
+
+    async def __aenter__(self) -> Pooled:
+        self._session = await self._lend()
+        return self._session
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: object
+    ) -> None:
+        await self._take_back(self._session, error)
 
 
 @asynccontextmanager

@@ -291,6 +291,7 @@ class _Observed:
             await self._app(scope, receive, send)
             return
         status = 500
+        template, method = _template(scope), _method(scope["method"])
         request_id = uuid4().hex
         origin = Headers(scope=scope).get("origin")
         shared = await cross_origin.headers_for(self._state, scope["path"], origin)
@@ -315,7 +316,7 @@ class _Observed:
         try:
             with (
                 tracing.span(
-                    f"{_method(scope['method'])} {_template(scope)}",
+                    f"{method} {template}",
                     kind="server",
                     parent=known_traceparent(Headers(scope=scope).get("traceparent")),
                 ) as opened,
@@ -337,7 +338,7 @@ class _Observed:
                 opened.note(status=status)
         finally:
             metrics.HTTP_IN_FLIGHT.dec()
-            labels = (_template(scope), _method(scope["method"]), f"{status // 100}xx")
+            labels = (template, method, f"{status // 100}xx")
             metrics.HTTP_SECONDS.labels(*labels).observe(perf_counter() - began)
 
     async def _answered(self, scope: Scope, receive: Receive, send: Send) -> None:

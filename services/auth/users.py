@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -429,4 +429,6 @@ def from_row(row: Any) -> User:
 
 def iso(instant: datetime | None) -> str | None:
     """ISO 8601 with milliseconds and `Z`, as Auth0 writes it (C§2.3)."""
-    return None if instant is None else instant.strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+    if instant is None:
+        return None
+    return instant.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
