@@ -14,7 +14,6 @@ import logging
 import platform
 import re
 import secrets
-import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, MutableMapping
 from contextlib import asynccontextmanager
@@ -23,7 +22,6 @@ from importlib.metadata import version
 from typing import Any, Final, TypeVar
 
 import structlog
-import uvicorn
 from prometheus_client import REGISTRY, Histogram, Info
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics import MetricWrapperBase
@@ -35,7 +33,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from shared.beside import beside
-from shared.errors import Misconfigured
+from shared.http_server import listening, serve_http
 from shared.tracebacks import described
 
 log = structlog.get_logger(__name__)
@@ -161,27 +159,6 @@ def child_traceparent(incoming: str | None) -> str:
     return f"{version}-{trace}-{secrets.token_hex(8)}-{flags}"
 
 
-def _listening(host: str, port: int) -> socket.socket:
-    """Not uvicorn's own, which ends the process by an errno."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        made = socket.socket(family, kind, protocol)
-    except OSError as error:
-        raise Misconfigured(f"{host} is no address to listen at: {error.strerror}") from None
-    try:
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        made.bind(address)
-    except OSError as error:
-        made.close()
-        raise Misconfigured(
-            f"can't listen at {host}, port {port}: {error.strerror}. TRICKLE_PORT and"
-            " TRICKLE_METRICS_PORT choose others; 0 takes a free one"
-        ) from None
-    return made
-
-
 async def watch_loop() -> None:
     """Measure how late the event loop runs, until cancelled."""
     loop = asyncio.get_running_loop()
@@ -218,44 +195,6 @@ async def metrics_server(
     app = Starlette(
         routes=[Route("/metrics", metrics), Route("/livez", livez), Route("/readyz", readyz)]
     )
-    async with serve_http(app, host, port) as bound, beside(watch_loop(), "loop lag"):
-        yield bound
-
-
-@asynccontextmanager
-async def serve_http(
-    app: Any,
-    host: str,
-    port: int,
-    *,
-    drain: float = 5.0,
-) -> AsyncIterator[int]:
-    """Serve an ASGI application inside the block; on leaving, requests in hand get `drain` seconds.
-
-    Raises Misconfigured when it can't listen there.
-    """
-    config = uvicorn.Config(
-        app,
-        host=host,
-        port=port,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,  # whom to believe is auth's own setting
-        date_header=True,
-        lifespan="off",
-        timeout_graceful_shutdown=int(drain),
-        timeout_keep_alive=75,
-        h11_max_incomplete_event_size=64 * 1024,
-    )
-    listening = _listening(host, port)
-    server = uvicorn.Server(config)
-    # `_serve` and not `serve`: that one takes over the process's signals.
-    serving = asyncio.get_running_loop().create_task(server._serve([listening]), name="http")  # noqa: SLF001
-    try:
-        while not server.started and not serving.done():  # noqa: ASYNC110 - it has no event
-            await asyncio.sleep(0.005)
-        yield int(listening.getsockname()[1])
-    finally:
-        server.should_exit = True
-        await asyncio.wait({serving})
+    with listening(host, port, "TRICKLE_METRICS_PORT") as at:
+        async with serve_http(app, at) as bound, beside(watch_loop(), "loop lag"):
+            yield bound

@@ -7,6 +7,7 @@ hand (imports included), stop consuming, close. A second signal does not wait.
 from __future__ import annotations
 
 import asyncio
+import socket
 from contextlib import AsyncExitStack, suppress
 from functools import partial
 
@@ -16,9 +17,10 @@ from services.auth.app import Auth, open_auth
 from services.auth.settings import AuthSettings
 from shared.amqp import open_transport
 from shared.errors import ServiceError
+from shared.http_server import listening, serve_http
 from shared.lifecycle import Stop, StoppedEarly, stop_on_signals
 from shared.retry import opened
-from shared.telemetry import metrics_server, serve_http
+from shared.telemetry import metrics_server
 from shared.tracing import traced
 
 log = structlog.get_logger(__name__)
@@ -48,6 +50,7 @@ async def _serve(settings: AuthSettings, stop: Stop) -> None:
 
     opening = partial(opened, within=settings.start_within, stop=stop)
     async with AsyncExitStack() as owned:
+        at = owned.enter_context(listening(settings.host, settings.port, "TRICKLE_PORT"))
         await owned.enter_async_context(
             metrics_server(settings.metrics_host, settings.metrics_port, ready)
         )
@@ -62,18 +65,18 @@ async def _serve(settings: AuthSettings, stop: Stop) -> None:
             "broker",
         )
         auth = await opening(owned, partial(open_auth, settings, transport), "database")
-        await answer(auth, stop, settings)
+        await answer(auth, at, stop, settings)
 
 
-async def answer(auth: Auth, stop: Stop, settings: AuthSettings) -> None:
-    """Listen once replies can come, until asked to stop; then finish what is in hand."""
+async def answer(auth: Auth, at: socket.socket, stop: Stop, settings: AuthSettings) -> None:
+    """Serve at this socket once replies can come, until asked to stop; then finish what is in hand."""
     budget = settings.drain_budget.total_seconds()
     started = asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
         background = tasks.create_task(auth.run(started), name="background")
         asked = tasks.create_task(stop.asked.wait(), name="stop")
         await started.wait()
-        async with serve_http(auth.app, settings.host, settings.port, drain=budget) as port:
+        async with serve_http(auth.app, at, drain=budget) as port:
             log.info("auth.started", port=port, issuer=settings.issuer)
             await asyncio.wait({background, asked}, return_when=asyncio.FIRST_COMPLETED)
             if background.done():

@@ -35,6 +35,7 @@ from services.standalone.http_client import call
 from services.standalone.private_rabbitmq import PrivateRabbitMQ
 from shared.database import Database, open_database
 from shared.errors import Misconfigured, ServiceError, Unavailable
+from shared.http_server import listening
 from shared.inprocess import InProcessBroker
 from shared.ledger import Counts, Ledger
 from shared.lifecycle import Stop
@@ -262,10 +263,11 @@ async def _one_process(
         await owned.enter_async_context(
             metrics_server(settings.metrics_host, settings.metrics_port, ready)
         )
+    at = owned.enter_context(listening(auth_settings.host, auth_settings.port, "TRICKLE_PORT"))
     tasks = await owned.enter_async_context(asyncio.TaskGroup())
     owned.callback(stop.signal)
     for name, work_of in (
-        ("services.auth", answer(opened_auth, stop, auth_settings)),
+        ("services.auth", answer(opened_auth, at, stop, auth_settings)),
         ("services.script_worker", work(opened_worker, stop, 30)),
     ):
         task = tasks.create_task(work_of, name=name)

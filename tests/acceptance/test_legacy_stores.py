@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from services.standalone import cli
-from shared.telemetry import serve_http
 from tests.legacy_stores.databases import Legacy
 from tests.people import People, path_of
 from tests.servers import Databases
+from tests.serving import served
 from tests.site import opened
 
 SCRIPTS = Path(__file__).parents[1] / "legacy_scripts"
@@ -62,7 +62,7 @@ async def people(database_url: str, tmp_path: Path, legacy: Legacy) -> AsyncIter
     write_folder(folder, legacy)
     async with (
         opened(database_url, TRICKLE_MAIL_FOLDER=str(mails)) as site,
-        serve_http(site.auth.app, "127.0.0.1", 0) as port,
+        served(site.auth.app) as port,
     ):
         up, config, secrets = (tmp_path / name for name in ("up.json", "config.json", "s.json"))
         up.write_text(

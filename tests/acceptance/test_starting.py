@@ -60,16 +60,25 @@ def test_a_worker_without_node_takes_nothing() -> None:
     assert "script_worker: /nowhere/node can't be run" in ended.stderr
 
 
-@pytest.mark.parametrize("module", SERVICES)
-def test_a_port_that_is_taken_is_named_with_the_setting_for_another(module: str) -> None:
+@pytest.mark.parametrize(
+    ("module", "setting"),
+    [
+        ("services.auth", "TRICKLE_PORT"),
+        ("services.auth", "TRICKLE_METRICS_PORT"),
+        ("services.script_worker", "TRICKLE_METRICS_PORT"),
+    ],
+)
+def test_a_port_that_is_taken_is_named_with_the_setting_for_another(
+    module: str, setting: str
+) -> None:
+    """Before the broker and the database are waited for, and nothing else is said."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        ended = start(module, **GOOD, TRICKLE_METRICS_PORT=port)
+        ended = start(module, **GOOD | {setting: port})
 
     assert 78 == ended.returncode
-    assert f"can't listen at 127.0.0.1, port {port}: Address already in use" in ended.stderr
-    assert "TRICKLE_METRICS_PORT" in ended.stderr
-    assert "Traceback" not in ended.stderr
+    (line,) = ended.stderr.strip().splitlines()
+    assert f"can't listen at 127.0.0.1, port {port}: Address already in use. {setting}" in line
 
 
 @pytest.mark.parametrize("module", SERVICES)

@@ -28,8 +28,8 @@ from schemathesis.specs.openapi.checks import (
 
 from services.auth.http.openapi import document
 from services.auth.http.surface import OPERATIONS
-from shared.telemetry import serve_http
 from tests.servers import Databases
+from tests.serving import served
 from tests.site import Site, opened
 
 CHECKS = [
@@ -61,7 +61,7 @@ def running(databases: Databases) -> Iterator[Running]:
     with (
         start_blocking_portal() as portal,
         portal.wrap_async_context_manager(opened(url)) as site,
-        portal.wrap_async_context_manager(serve_http(site.auth.app, "127.0.0.1", 0)) as port,
+        portal.wrap_async_context_manager(served(site.auth.app)) as port,
     ):
         portal.call(site.connect)
         yield Running(f"http://127.0.0.1:{port}", site)

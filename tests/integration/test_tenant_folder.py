@@ -27,7 +27,7 @@ from shared.database import Database, open_database
 from shared.inprocess import InProcessBroker
 from shared.sealing import KeyRing
 from shared.settings import read_settings
-from shared.telemetry import serve_http
+from tests.serving import served
 
 ISSUER = "https://auth.example/"
 SECRET = "postgres://shop:s3cret-value@legacy/users"
@@ -129,7 +129,7 @@ async def tenant(
         started = asyncio.Event()
         await owned.enter_async_context(beside(auth.run(started), "auth"))
         await started.wait()
-        port = await owned.enter_async_context(serve_http(auth.app, "127.0.0.1", 0))
+        port = await owned.enter_async_context(served(auth.app))
         url = f"http://127.0.0.1:{port}"
         management = await create_management_client(database_url)
         credentials, config = tmp_path / "up.json", tmp_path / "config.json"

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from shared.telemetry import serve_http
+from tests.serving import served
 
 
 @dataclass
@@ -93,5 +93,5 @@ def _public(person: dict[str, Any]) -> Response:
 async def web_service() -> AsyncIterator[WebService]:
     """One that listens, with nobody in it."""
     service = WebService()
-    async with serve_http(service.app, "127.0.0.1", 0, drain=1) as service.port:
+    async with served(service.app, drain=1) as service.port:
         yield service

@@ -16,6 +16,9 @@ const [keyId, encodedKey] = process.env.SEALING_KEY.split(':');
 const name = keyId.slice(0, keyId.lastIndexOf('.'));
 const remembered = 10_000;
 
+/** Neither refused nor answered. */
+class Unanswered extends Error {}
+
 /** Each direction has a key of its own, derived from the sealing key. */
 function keyFor(direction) {
   const key = Buffer.from(encodedKey, 'base64');
@@ -87,9 +90,9 @@ async function ask(connection, connectionId, action, values) {
 /** A worker that is lost in the last moment is noticed some seconds after the deadline. */
 function result(channel, request, within) {
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error('no result came')), within);
+    const timer = setTimeout(() => reject(new Unanswered('no result came')), within);
     channel.on('error', reject); // refused: the connection is not ours
-    channel.on('return', () => reject(new Error('no queue takes it: is there such a connection?')));
+    channel.on('return', () => reject(new Unanswered('no queue takes it: is there such a connection?')));
     const take = (message) => {
       const found = JSON.parse(message.content);
       channel.ack(message);
@@ -142,6 +145,7 @@ try {
   }
   await connection.close();
 } catch (error) {
-  console.error(`the broker refuses it, or is not there: ${error.message}`);
+  const refused = error instanceof Unanswered ? '' : 'the broker refuses it, or is not there: ';
+  console.error(`${refused}${error.message}`);
   process.exit(1);
 }

@@ -159,3 +159,5 @@ if __name__ == "__main__":
         asyncio.run(main())
     except aio_pika.exceptions.AMQPError as error:  # a connection that is not ours, for one
         sys.exit(f"the broker refuses it, or is not there: {error!r}")
+    except TimeoutError:
+        sys.exit("no result came")
