@@ -150,13 +150,23 @@ class Attempt:
     async def passed(self) -> None:
         """The password was right."""
         amounts = {}
+        reserved = self._taken_back()
         for charge in self._charges:
             if charge.budget.name == "address":
-                if self._reserved:
+                if reserved:
                     amounts[charge.key] = 1.0
-            elif self._reserved or self._seen.get(charge.key, EMPTY).level:
+            elif reserved or self._seen.get(charge.key, EMPTY).level:
                 amounts[charge.key] = EVERYTHING
         await self._budgets.give_back(amounts)
+
+    def _taken_back(self) -> bool:
+        """Whether there is something to give back, for the first who asks.
+
+        Should its answer be lost it stays in doubt, and counted: given back twice it would make
+        room for a guess.
+        """
+        reserved, self._reserved = self._reserved, False
+        return reserved
 
     async def denied_late(self) -> None:
         """The store said no after its caller was answered, and this was given back as undecided.
@@ -167,7 +177,7 @@ class Attempt:
 
     async def undecided(self) -> None:
         """Nobody said no: it doesn't count."""
-        if self._reserved:
+        if self._taken_back():
             await self._budgets.give_back({charge.key: 1.0 for charge in self._charges})
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
@@ -11,6 +11,8 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from services.auth.budgets import Budgets
+from shared.errors import Unavailable
 from tests.servers import Databases
 from tests.site import LOGIN, PASSWORD, Site, opened
 
@@ -102,6 +104,25 @@ async def test_however_many_come_at_once_the_store_sees_no_more(site: Site) -> N
 
     assert [(403, "invalid_grant")] * 4 + [(429, "too_many_attempts")] * 16 == answers
     assert 4 == await shop.runs()
+
+
+async def test_what_was_given_back_and_not_heard_of_is_not_given_back_again(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A database that goes away between a commit and its answer makes no room for a guess."""
+    shop = await opening(site)
+    assert (403, "invalid_grant") == await shop.login("wrong")
+    give_back = Budgets.give_back
+
+    async def unheard(its: Budgets, amounts: Mapping[bytes, float]) -> None:
+        await give_back(its, amounts)
+        raise Unavailable("away")
+
+    monkeypatch.setattr(Budgets, "give_back", unheard)
+    assert (503, "temporarily_unavailable") == await shop.login("outage")
+
+    levels = await site.database.fetch("SELECT level FROM limits WHERE budget = 'lockout'")
+    assert [1.0] == [row["level"] for row in levels]
 
 
 async def test_known_unknown_and_migrated_users_are_counted_alike(site: Site) -> None:
