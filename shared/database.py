@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -73,22 +73,6 @@ def _ticks() -> float:
     return time.clock_gettime(_CLOCK)
 
 
-def _translated(error: BaseException | None) -> Exception | None:
-    """What the driver's error means to a caller, if it is one of the driver's."""
-    if isinstance(error, _NOT_MIGRATED):
-        return SchemaMissing()
-    if isinstance(error, _TRANSIENT):
-        return Unavailable(f"the database is away ({type(error).__name__})")
-    if isinstance(error, asyncpg.InsufficientPrivilegeError):
-        # Its text names a table, never a value.
-        return Misconfigured(
-            f"the database refuses us: {error}: docs/operate.md says which role a service has"
-        )
-    if isinstance(error, asyncpg.DataError):
-        return Undecodable("the database can't hold one of the values")  # never later either
-    return None
-
-
 class translating:  # noqa: N801 - reads as what it is: `with translating():`
     """Turns the driver's transient errors into Unavailable, missing grants into Misconfigured."""
 
@@ -102,11 +86,18 @@ class translating:  # noqa: N801 - reads as what it is: `with translating():`
 
 
 def _raise_translated(error: BaseException | None) -> None:
-    meaning = _translated(error)
-    if isinstance(meaning, Undecodable):
-        raise meaning from None  # the driver's text quotes the value
-    if meaning is not None:
-        raise meaning from error
+    if isinstance(error, _NOT_MIGRATED):
+        raise SchemaMissing from error
+    if isinstance(error, _TRANSIENT):
+        raise Unavailable(f"the database is away ({type(error).__name__})") from error
+    if isinstance(error, asyncpg.InsufficientPrivilegeError):
+        # Its text names a table, never a value.
+        raise Misconfigured(
+            f"the database refuses us: {error}: docs/operate.md says which role a service has"
+        ) from error
+    if isinstance(error, asyncpg.DataError):
+        # Never later either; and its text quotes the value.
+        raise Undecodable("the database can't hold one of the values") from None
 
 
 class Database:
@@ -146,13 +137,13 @@ class Database:
         """
         with translating():
             if isinstance(error, TimeoutError):
-                session.terminate()
+                _drop(session)
                 # A silent link is rarely alone: the others are opened afresh when they are next used.
                 await self._pool.expire_connections()
             elif error is None or isinstance(error, Exception):
                 await self._pool.release(session)
             else:
-                session.terminate()
+                _drop(session)
         self._suspect(error)
         _raise_translated(error)
 
@@ -259,6 +250,11 @@ class Database:
                 await self.measure_clock()
             except Unavailable:
                 log.warning("clock.not_measured", next="the last offset is kept")
+
+
+def _drop(session: Pooled) -> None:
+    with suppress(asyncpg.InterfaceError):  # the server may have ended it already
+        session.terminate()
 
 
 class _Lent:

@@ -43,7 +43,8 @@ def listening(host: str, port: int, setting: str) -> Iterator[socket.socket]:
 async def serve_http(app: Any, at: socket.socket, *, drain: float = 5.0) -> AsyncIterator[int]:
     """Serve an ASGI application inside the block; yields the port.
 
-    On leaving, requests in hand get `drain` seconds.
+    On leaving, requests in hand get `drain` seconds. Raises Misconfigured when somebody else, who
+    had bound the port too, was faster.
     """
     config = uvicorn.Config(
         app,
@@ -63,6 +64,9 @@ async def serve_http(app: Any, at: socket.socket, *, drain: float = 5.0) -> Asyn
     try:
         while not server.started and not serving.done():  # noqa: ASYNC110 - it has no event
             await asyncio.sleep(0.005)
+        if serving.done():
+            host, port = at.getsockname()[:2]
+            raise Misconfigured(f"can't listen at {host}, port {port}: {serving.exception()}")
         yield int(at.getsockname()[1])
     finally:
         server.should_exit = True

@@ -8,7 +8,10 @@ import sys
 
 import httpx
 import pytest
+from starlette.applications import Starlette
 
+from shared.errors import Misconfigured
+from shared.http_server import listening, serve_http
 from shared.sealing import KeyRing
 from shared.telemetry import metrics_server
 
@@ -79,6 +82,18 @@ def test_a_port_that_is_taken_is_named_with_the_setting_for_another(
     assert 78 == ended.returncode
     (line,) = ended.stderr.strip().splitlines()
     assert f"can't listen at 127.0.0.1, port {port}: Address already in use. {setting}" in line
+
+
+async def test_of_two_who_wait_at_a_port_the_later_is_told() -> None:
+    """A bound port that nobody listens at may be bound again."""
+    with (
+        listening("127.0.0.1", 0, "TRICKLE_PORT") as first,
+        listening("127.0.0.1", first.getsockname()[1], "TRICKLE_PORT") as second,
+    ):
+        async with serve_http(Starlette(), first):
+            with pytest.raises(Misconfigured, match="in use"):
+                async with serve_http(Starlette(), second):
+                    pass
 
 
 @pytest.mark.parametrize("module", SERVICES)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from urllib.parse import urlsplit
 
+import asyncpg
 import pytest
 
 from shared import database
@@ -105,6 +106,25 @@ async def test_who_is_cancelled_ends_as_cancelled(
                 " AND pid <> pg_backend_pid() AND state = 'active'"
             ):
                 await asyncio.sleep(0.01)
+        work.cancel()
+
+        with pytest.raises(asyncio.CancelledError):
+            await work
+
+
+async def test_nor_is_a_cancellation_lost_with_the_session(database_url: str) -> None:
+    """A replica is told to stop while the database restarts."""
+    async with open_database(database_url) as opened:
+
+        async def chore() -> None:
+            async with opened.connection() as session:
+                await opened.execute("SELECT pg_terminate_backend($1)", session.get_server_pid())
+                with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+                    await session.execute("SELECT pg_sleep(60)")
+                await asyncio.sleep(60)
+
+        work = asyncio.create_task(chore())
+        await asyncio.sleep(0.5)
         work.cancel()
 
         with pytest.raises(asyncio.CancelledError):
